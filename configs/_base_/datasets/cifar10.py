@@ -1,0 +1,34 @@
+# CIFAR-10 in memory: 50,000 training images without labels for the loss, with
+# labels as k-NN bank; 10,000 test images as queries.
+data_root = 'data/cifar10'
+# Of all processes; our tools divide it. `train_dataloader.batch_size` is per process.
+global_batch_size = 512
+
+train_dataloader = dict(
+    batch_size=512,
+    num_workers=0,  # one indexing operation a batch: a worker would cost more
+    drop_last=True,
+    sampler=dict(type='EpochSampler', shuffle=True),
+    collate_fn=dict(type='collate_batch'),
+    dataset=dict(type='InMemoryCIFAR10', data_root=data_root, split='train'),
+)
+bank_dataloader = dict(
+    batch_size=512,
+    num_workers=0,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    collate_fn=dict(type='collate_batch'),
+    dataset=dict(type='InMemoryCIFAR10', data_root=data_root, split='train'),
+)
+val_dataloader = dict(
+    batch_size=512,
+    num_workers=0,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    collate_fn=dict(type='collate_batch'),
+    dataset=dict(type='InMemoryCIFAR10', data_root=data_root, split='test'),
+)
+test_dataloader = val_dataloader
+
+val_cfg = dict(type='KNNLoop')
+test_cfg = dict(type='KNNTestLoop')
+val_evaluator = dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07)
+test_evaluator = val_evaluator

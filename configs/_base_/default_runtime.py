@@ -1,0 +1,29 @@
+default_scope = 'mmlogo'
+
+# A dict, so that a config that inherits changes one of them and keeps the rest.
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    logger=dict(type='LoggerHook', interval=20),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
+    views=dict(type='ShareViewsHook'),
+    start=dict(type='StartReportHook'),
+    throughput=dict(type='ThroughputHook'),
+    validate_first=dict(type='ValidateFirstHook'),
+)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+# SyncBN becomes an all-reduce BN of ours where the ranks are CPUs.
+model_wrapper_cfg = dict(type='AnyDeviceDataParallel')
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='Visualizer', vis_backends=vis_backends)
+log_processor = dict(window_size=20)
+randomness = dict(seed=0)
+log_level = 'INFO'
+load_from = None
+resume = False

@@ -1,0 +1,21 @@
+# MoCo as FAIR's CIFAR-10 demo has it: one linear layer, split BN in both encoders.
+model = dict(
+    type='MoCo',
+    data_preprocessor=dict(
+        type='MultiCropPreprocessor',
+        mean=(125.307, 122.961, 113.8575),
+        std=(51.5865, 50.847, 51.255),
+    ),
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        norm_cfg=dict(type='SplitBN', num_splits=8),
+        zero_init_residual=False,
+    ),
+    neck=dict(
+        type='LinearNeck', in_channels=512, out_channels=128, norm_cfg=None, act_cfg=None
+    ),
+    head=dict(type='InfoNCEPull', temperature=0.1),
+    queue=dict(length=4096, dim=128),
+    momentum=0.99,
+)

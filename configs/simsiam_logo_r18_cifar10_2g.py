@@ -1,0 +1,7 @@
+# Ablation: two global views only; SimSiam in LoGo's loop, with LoGo's crops.
+#
+#   tools/dist_train.sh configs/simsiam_logo_r18_cifar10_2g.py 1
+#
+# Not run at this length yet.
+_base_ = 'simsiam_logo_r18_cifar10_no_ll.py'
+model = dict(data_preprocessor=dict(views=dict(local_views=dict(count=0))))

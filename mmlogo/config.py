@@ -1,0 +1,67 @@
+"""Loading configs, ours from any folder by `mmlogo::name.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+from mmengine.config import Config
+
+PREFIX = 'mmlogo::'
+
+
+def configs_folder() -> Path:
+    """The package's configs: `.mim/configs` of a wheel, or beside the source.
+
+    Raises:
+        FileNotFoundError: If neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / '.mim' / 'configs', package.parent / 'configs'):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f'the configs of mmlogo are missing beside {package}; reinstall mmlogo'
+    )
+
+
+def config_path(name: str) -> Path:
+    """The file that `mmlogo::name` or a path names.
+
+    Raises:
+        FileNotFoundError: If there is none; with the closest name there is.
+    """
+    inside = name.startswith(PREFIX)
+    path = configs_folder() / name.removeprefix(PREFIX) if inside else Path(name)
+    if not path.is_file():
+        names = [str(p.relative_to(configs_folder())) for p in configs_folder().rglob('*.py')]
+        near = get_close_matches(path.name, names, 1)
+        hint = f"; did you mean '{PREFIX}{near[0]}'?" if near else ''
+        raise FileNotFoundError(f'there is no config {name!r}{hint}')
+    return path
+
+
+def _with_ours(get_path: Callable[[str, str], tuple]) -> Callable[[str, str], tuple]:
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if cfg_path.startswith(PREFIX):
+            return str(config_path(cfg_path)), 'mmlogo'
+        return get_path(cfg_path, filename)
+
+    return get_cfg_path
+
+
+def load_config(name: str) -> Config:
+    """`Config.fromfile`, for paths and `mmlogo::` names, in `_base_` too.
+
+    MMEngine resolves `package::path` for packages on a list of its own
+    (`MODULE2PACKAGE`), and only for paths with a folder in them, which our flat
+    configs do not have. `Config` calls its own static method by name, so a
+    subclass would not be asked; the method is replaced while a file is read.
+    """
+    original = Config._get_cfg_path
+    Config._get_cfg_path = staticmethod(_with_ours(original))
+    try:
+        return Config.fromfile(str(config_path(name)))
+    finally:
+        Config._get_cfg_path = staticmethod(original)

@@ -1,0 +1,21 @@
+from mmlogo.datasets.imagenet100 import ImageNet100
+from mmlogo.datasets.in_memory import (
+    InMemoryCIFAR10,
+    InMemoryCIFAR100,
+    InMemoryImages,
+    InMemorySTL10,
+    collate_batch,
+)
+from mmlogo.datasets.photo_tiles import PhotoTiles
+from mmlogo.datasets.sampler import EpochSampler
+
+__all__ = [
+    'EpochSampler',
+    'ImageNet100',
+    'InMemoryCIFAR10',
+    'InMemoryCIFAR100',
+    'InMemoryImages',
+    'InMemorySTL10',
+    'PhotoTiles',
+    'collate_batch',
+]

@@ -1,0 +1,245 @@
+"""Images of one size, held in memory as uint8 and fetched a batch at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from mmengine.dist import barrier, is_main_process
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from mmlogo.registry import DATASETS, FUNCTIONS
+from mmlogo.views.keys import SampleKey, pack_keys
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
+
+
+@FUNCTIONS.register_module()
+def collate_batch(batch: dict | Sequence[dict]) -> dict:
+    """Pass a batch that was fetched whole, stack one that was not."""
+    return batch if isinstance(batch, dict) else default_collate(batch)
+
+
+class InMemoryImages(Dataset):
+    """N images in one uint8 tensor.
+
+    `__getitems__` serves a whole batch by one indexing operation, and the crops
+    are cut where the model is, so the loader has next to nothing to do. Use it
+    with `collate_fn=dict(type='collate_batch')`.
+
+    Args:
+        images: (N, 3, H, W) uint8, RGB.
+        labels: (N,) int64.
+        classes: Names of the classes.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
+        assert images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3
+        assert len(images) == len(labels)
+        self.images, self.labels = images, labels
+        self.metainfo = dict(classes=tuple(classes))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict:
+        """A batch: inputs (B, 3, H, W), sample_idx (B,), gt_label (B,), key (B, 3).
+
+        `key` is there if the indices are `SampleKey`s.
+        """
+        index = torch.tensor([int(i) for i in indices])
+        batch = dict(
+            inputs=self.images[index], sample_idx=index, gt_label=self.labels[index]
+        )
+        if isinstance(indices[0], SampleKey):
+            batch['key'] = pack_keys(indices)
+        return batch
+
+    def __getitem__(self, index: int) -> dict:
+        return {name: value[0] for name, value in self.__getitems__([index]).items()}
+
+
+def _first_per_class(labels: Tensor, per_class: int | None) -> Tensor:
+    """Positions of the first `per_class` samples of each class, in order."""
+    if per_class is None:
+        return torch.arange(len(labels))
+    keep = [(labels == c).nonzero().squeeze(1)[:per_class] for c in labels.unique()]
+    return torch.cat(keep).sort().values
+
+
+def _rank_zero_first(load: Callable) -> Callable:
+    """Let one process download and unpack while the others wait."""
+
+    @functools.wraps(load)
+    def loaded(*args, **kwargs):
+        result = load(*args, **kwargs) if is_main_process() else None
+        barrier()
+        return load(*args, **kwargs) if result is None else result
+
+    return loaded
+
+
+@functools.cache  # training and the k-NN bank read the same files
+def read_tree(
+    root: Path, size: int | None = None, per_class: int | None = None
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Images of `root/<class>/*`, classes and files in the order of their names.
+
+    Args:
+        root: Folder of class folders.
+        size: Side of the images, pixels; others are an error. None takes the
+            first image's.
+        per_class: Read only the first so many files of each class.
+
+    Returns:
+        images (N, 3, H, W) uint8 RGB, labels (N,) int64, class names.
+
+    Raises:
+        OSError: If a file is no image or of another size; named with its index.
+    """
+    classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
+    files = [
+        (path, label)
+        for label, name in enumerate(classes)
+        for path in sorted(
+            path for path in (root / name).iterdir() if path.suffix.lower() in EXTENSIONS
+        )[:per_class]
+    ]
+    if not files:
+        raise FileNotFoundError(
+            f'no images in {root}: expected {root}/<class>/*{{{",".join(EXTENSIONS)}}}'
+        )
+    images = None
+    for index, (path, _) in enumerate(files):
+        try:
+            image = torchvision.io.decode_image(
+                str(path), torchvision.io.ImageReadMode.RGB
+            )
+        except RuntimeError as error:
+            raise OSError(
+                f'cannot read image {path} (sample {index}): {error}; '
+                'replace or remove the file'
+            ) from error
+        if images is None:
+            shape = image.shape if size is None else (3, size, size)
+            images = torch.empty((len(files), *shape), dtype=torch.uint8)
+        if image.shape != images.shape[1:]:
+            raise OSError(
+                f'{path} (sample {index}) is {tuple(image.shape[1:])} pixels and the '
+                f'others are {tuple(images.shape[2:])}; images held in memory share '
+                'one size: use CustomDataset with MultiCrop for a mixed folder'
+            )
+        images[index] = image
+    return images, torch.tensor([label for _, label in files]), classes
+
+
+class _Torchvision(InMemoryImages):
+    """A torchvision dataset read whole, or the same as a tree of image files."""
+
+    NAME: str
+    SIZE: int
+    SPLITS: tuple[str, ...]
+
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        split: str,
+        per_class: int | None = None,
+        download: bool = True,
+    ) -> None:
+        if split not in self.SPLITS:
+            raise ValueError(
+                f'{type(self).__name__}: split={split!r}, but it must be one of '
+                f'{self.SPLITS}'
+            )
+        if per_class is not None and per_class < 1:
+            raise ValueError(f'per_class={per_class}, but it must be >= 1 or None')
+        root = Path(data_root).expanduser()
+        if (root / split).is_dir():
+            super().__init__(*read_tree(root / split, self.SIZE, per_class))
+        else:
+            images, labels, classes = self._read_official(root, split, download)
+            keep = _first_per_class(labels, per_class)
+            super().__init__(images[keep], labels[keep], classes)
+
+    @classmethod
+    @_rank_zero_first
+    def _read_official(cls, root: Path, split: str, download: bool):
+        try:
+            return cls._official(str(root), split, download)
+        except Exception as error:
+            raise FileNotFoundError(
+                f'{cls.NAME} was found neither as a tree '
+                f'({root}/{split}/<class>/*.jpg) nor as the official archive in '
+                f'{root}'
+                + (', and downloading it failed' if download else '')
+                + f' ({type(error).__name__}: {error}); pass --data-root DIR with '
+                'either of them'
+            ) from error
+
+
+class _Cifar(_Torchvision):
+    SIZE = 32
+    SPLITS = ('train', 'test')
+
+    @classmethod
+    def _official(cls, root: str, split: str, download: bool):
+        data = getattr(torchvision.datasets, cls.NAME)(
+            root, train=split == 'train', download=download
+        )
+        images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+        return images, torch.tensor(data.targets), list(data.classes)
+
+
+@DATASETS.register_module()
+class InMemoryCIFAR10(_Cifar):
+    """CIFAR-10, 50,000 + 10,000 images of 32 x 32.
+
+    Args:
+        data_root: Folder with `train/<class>/*`, `test/<class>/*`, or with (or
+            for) the official archive, whose MD5 sum is checked.
+        split: 'train' or 'test'.
+        per_class: Keep the first so many of each class (by name, or in the
+            archive's order); None keeps all.
+        download: Fetch the archive when neither is there.
+
+    Raises:
+        FileNotFoundError: If there is no data, with what was looked for.
+    """
+
+    NAME = 'CIFAR10'
+
+
+@DATASETS.register_module()
+class InMemoryCIFAR100(_Cifar):
+    """CIFAR-100; arguments as `InMemoryCIFAR10`."""
+
+    NAME = 'CIFAR100'
+
+
+@DATASETS.register_module()
+class InMemorySTL10(_Torchvision):
+    """STL-10, images of 96 x 96; arguments as `InMemoryCIFAR10`.
+
+    `split`: 'train' (5,000), 'test' (8,000), 'unlabeled' (100,000) or
+    'train+unlabeled'; unlabelled images have label -1.
+    """
+
+    NAME = 'STL10'
+    SIZE = 96
+    SPLITS = ('train', 'test', 'unlabeled', 'train+unlabeled')
+
+    @classmethod
+    def _official(cls, root: str, split: str, download: bool):
+        data = torchvision.datasets.STL10(root, split=split, download=download)
+        return (
+            torch.from_numpy(data.data),
+            torch.from_numpy(np.asarray(data.labels)).long(),
+            list(data.classes),
+        )

@@ -1,0 +1,136 @@
+"""The embedded default: tiles of real photographs that come inside two wheels."""
+
+from __future__ import annotations
+
+import io
+from importlib.resources import files
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from mmlogo.datasets.in_memory import InMemoryImages
+from mmlogo.registry import DATASETS
+
+# name -> (package, file, licence). The first group is in the public domain or
+# CC0, by scikit-image's own notes; figures show these. The rest is used as data.
+PHOTOGRAPHS = {
+    'astronaut': ('skimage', 'astronaut.png', 'public domain, NASA'),
+    'brick': ('skimage', 'brick.png', 'CC0, CC0Textures'),
+    'camera': ('skimage', 'camera.png', 'CC0, Lav Varshney'),
+    'cat': ('skimage', 'chelsea.png', 'CC0, Stefan van der Walt'),
+    'clock': ('skimage', 'clock_motion.png', 'public domain, Stefan van der Walt'),
+    'coffee': ('skimage', 'coffee.png', 'CC0, Rachel Michetti'),
+    'grass': ('skimage', 'grass.png', 'CC0, linolafett'),
+    'gravel': ('skimage', 'gravel.png', 'CC0, CC0Textures'),
+    'hubble': ('skimage', 'hubble_deep_field.jpg', 'public domain, NASA'),
+    'retina': ('skimage', 'retina.jpg', 'CC0, Mikael Haggstrom'),
+    'rocket': ('skimage', 'rocket.jpg', 'public domain, SpaceX'),
+    'text': ('skimage', 'text.png', 'public domain'),
+    'cell': ('skimage', 'cell.png', 'see scikit-image'),
+    'coins': ('skimage', 'coins.png', 'no known restrictions, Brooklyn Museum'),
+    'moon': ('skimage', 'moon.png', 'see scikit-image'),
+    'motorcycle': ('skimage', 'motorcycle_left.png', 'Middlebury 2014'),
+    'page': ('skimage', 'page.png', 'see scikit-image'),
+    'china': ('sklearn', 'china.jpg', 'CC BY 2.0, danielbuechele'),
+    'flower': ('sklearn', 'flower.jpg', 'CC BY 2.0, vultilion'),
+}
+FREE = tuple(list(PHOTOGRAPHS)[:12])
+
+
+def load_photograph(name: str) -> np.ndarray:
+    """A photograph as (H, W, 3) uint8 RGB.
+
+    Raises:
+        FileNotFoundError: If the package that ships it is not installed.
+    """
+    package, file, _ = PHOTOGRAPHS[name]
+    folder = {'skimage': 'data', 'sklearn': 'datasets/images'}[package]
+    try:
+        path = files(package) / folder / file
+        data = path.read_bytes()
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise FileNotFoundError(
+            f'photograph {name!r} comes with {package} and cannot be read ({error}); '
+            'pip install scikit-image scikit-learn'
+        ) from error
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert('RGB'))
+
+
+@DATASETS.register_module()
+class PhotoTiles(InMemoryImages):
+    """Square tiles of photographs; the label of a tile is its photograph.
+
+    Each photograph is divided into square cells. One cell in four is the test
+    set's, the others are for training. Tiles overlap, but only inside their own
+    cell: no pixel is in both sets.
+
+    Args:
+        split: 'train' or 'test'.
+        tile: Side of a tile in the photograph, pixels.
+        size: Side it is reduced to (area averaging), pixels; divides `tile`.
+        step: From one tile to the next, pixels.
+        cell: Side of a cell, pixels.
+        limit: Tiles per photograph and split at most, spread evenly, so that the
+            largest photographs do not outweigh the rest.
+        names: Photographs to use; all 19 by default.
+
+    Raises:
+        ValueError: If `split` or a name is unknown, or `size` does not divide.
+    """
+
+    def __init__(
+        self,
+        *,
+        split: str,
+        tile: int = 64,
+        size: int = 32,
+        step: int = 20,
+        cell: int = 128,
+        limit: int = 300,
+        names: tuple[str, ...] = tuple(PHOTOGRAPHS),
+    ) -> None:
+        if split not in ('train', 'test'):
+            raise ValueError(f"split={split!r}, but it must be 'train' or 'test'")
+        if tile % size:
+            raise ValueError(f'size={size} must divide tile={tile}')
+        unknown = set(names) - set(PHOTOGRAPHS)
+        if unknown:
+            raise ValueError(
+                f'unknown photographs {sorted(unknown)}; there are {sorted(PHOTOGRAPHS)}'
+            )
+        images, labels, self.corners = [], [], []
+        for label, name in enumerate(names):
+            photo = torch.from_numpy(load_photograph(name)).permute(2, 0, 1)
+            corners = _corners(*photo.shape[1:], tile, step, cell, split)
+            corners = corners[:: -(-len(corners) // limit)]
+            images += [photo[:, t : t + tile, x : x + tile] for t, x in corners]
+            labels += [label] * len(corners)
+            self.corners += corners  # (top, left) of each tile in its photograph
+        stacked = _reduce(torch.stack(images), tile // size)
+        super().__init__(stacked, torch.tensor(labels), names)
+
+
+def _corners(
+    height: int, width: int, tile: int, step: int, cell: int, split: str
+) -> list[tuple[int, int]]:
+    """Top left corners of the tiles of one photograph that belong to `split`."""
+    offsets = range(0, cell - tile + 1, step)
+    return [
+        (row * cell + down, column * cell + right)
+        for row in range(height // cell)
+        for column in range(width // cell)
+        # diagonal, so that the test cells spread over the photograph
+        if ((column + 2 * row) % 4 == 1) == (split == 'test')
+        for down in offsets
+        for right in offsets
+    ]
+
+
+def _reduce(images: Tensor, factor: int) -> Tensor:
+    if factor == 1:
+        return images
+    return F.avg_pool2d(images.float(), factor).round().to(torch.uint8)

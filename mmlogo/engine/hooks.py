@@ -1,0 +1,200 @@
+"""Hooks: views shared with the workers, the start's report, speed, progress."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmlogo.registry import HOOKS
+from mmlogo.views.transforms import MultiCrop
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class ShareViewsHook(Hook):
+    """Give the pipeline's `MultiCrop` the views of the model's preprocessor.
+
+    So a config, and an override, names them in one place. It happens before the
+    first epoch, and thus before workers exist.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner) -> None:
+        specs = getattr(unwrapped(runner.model).data_preprocessor, 'specs', None)
+        pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
+        for transform in getattr(pipeline, 'transforms', ()):
+            if isinstance(transform, MultiCrop) and specs is not None:
+                if transform.specs not in (None, specs):
+                    raise ValueError(
+                        "the views of the pipeline's MultiCrop differ from those of "
+                        'model.data_preprocessor; leave MultiCrop without `views`'
+                    )
+                transform.specs = specs
+
+
+@HOOKS.register_module()
+class StartReportHook(Hook):
+    """Say in the log what is about to be trained, and refuse what cannot be.
+
+    Raises:
+        ValueError: If a process has fewer than two samples a step and the model
+            normalises over its own batch, or if the loader serves no batch.
+    """
+
+    priority = 'LOW'
+
+    def before_train(self, runner) -> None:
+        loader, model = runner.train_dataloader, unwrapped(runner.model)
+        per_process = loader.batch_size or loader.batch_sampler.batch_size
+        accumulation = runner.optim_wrapper._accumulative_counts
+        if not len(loader):
+            raise ValueError(
+                f'the training set of {len(loader.dataset)} images on '
+                f'{runner.world_size} processes has no full batch of {per_process} per '
+                'process; lower the batch size'
+            )
+        norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+        if per_process * runner.world_size < 2 or (
+            per_process < 2 and any(type(norm) is nn.BatchNorm2d for norm in norms)
+        ):
+            raise ValueError(
+                f'{per_process} sample per process and step, but BatchNorm needs at '
+                'least 2; raise the batch size or use fewer processes'
+            )
+        rates = sorted(
+            {
+                (group.get('initial_lr', group['lr']), bool(group.get('hold_lr')))
+                for group in runner.optim_wrapper.param_groups
+            }
+        )
+        preprocessor = model.data_preprocessor
+        runner.logger.info(
+            'Training '
+            + ', '.join(
+                (
+                    type(model).__name__,
+                    f'{sum(p.numel() for p in model.parameters() if p.requires_grad):,} '
+                    'trainable parameters',
+                    f'{len(loader.dataset):,} images',
+                    f'effective batch {per_process * runner.world_size * accumulation} '
+                    f'({per_process} x {runner.world_size} processes x {accumulation} '
+                    'accumulated)',
+                    'lr '
+                    + ', '.join(f'{lr:g}{" held" if held else ""}' for lr, held in rates),
+                    f'views {describe_views(preprocessor)}',
+                    f'device {describe_device()}',
+                    f'optimiser {type(runner.optim_wrapper).__name__}',
+                )
+            )
+        )
+
+
+def describe_views(preprocessor: nn.Module) -> str:
+    specs = getattr(preprocessor, 'specs', None)
+    if specs is None:
+        return 'by the pipeline'
+    kinds = dict.fromkeys(specs)
+    return ' + '.join(
+        f'{spec.count} {spec.role} {spec.size}px of {spec.scale[0]:g}-{spec.scale[1]:g}'
+        for spec in kinds
+    )
+
+
+def describe_device() -> str:
+    if get_device() == 'cuda':
+        return torch.cuda.get_device_name()
+    return f'{get_device()} ({torch.get_num_threads()} threads)'
+
+
+@HOOKS.register_module()
+class ThroughputHook(Hook):
+    """images/s, data_wait (%) and peak memory (MB) in every line of the log.
+
+    images/s counts source images of all processes. data_wait is the share of the
+    step the model spent waiting for its batch. Memory is CUDA's peak allocation,
+    or the process' peak resident size on a CPU.
+
+    Args:
+        window: Iterations averaged.
+    """
+
+    priority = 'BELOW_NORMAL'  # after IterTimerHook, before LoggerHook
+
+    def __init__(self, window: int = 20) -> None:
+        self.window = window
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        hub, loader = runner.message_hub, runner.train_dataloader
+        step = hub.get_scalar('train/time').mean(self.window)
+        wait = hub.get_scalar('train/data_time').mean(self.window)
+        batch = (loader.batch_size or loader.batch_sampler.batch_size) * runner.world_size
+        hub.update_scalar('train/images_per_s', batch / step)
+        hub.update_scalar('train/data_wait', 100 * wait / step)
+        hub.update_scalar('train/memory_mb', peak_memory_mb())
+
+
+def peak_memory_mb() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib / (2**20 if sys.platform == 'darwin' else 2**10)
+
+
+@HOOKS.register_module()
+class ValidateFirstHook(Hook):
+    """Run the validation loop once before the first step of a new run.
+
+    The first point of the k-NN curve is then the untrained network.
+    """
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner) -> None:
+        if runner.iter == 0 and runner.val_loop is not None:
+            runner.val_loop.run()
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """A progress bar on the terminal; a line every tenth where there is none."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        self._bar: Iterator | None = None
+        self._task = None
+
+    def before_train(self, runner) -> None:
+        if is_main_process() and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True))
+            self._task = self._bar.add_task('training', total=runner.max_iters)
+            self._bar.start()
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        done, total = runner.iter + 1, runner.max_iters
+        speed = runner.message_hub.get_scalar('train/images_per_s').current()
+        text = f'epoch {runner.epoch + 1}/{runner.max_epochs}, {speed:.0f} images/s'
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=text)
+        elif is_main_process() and done * 10 // total > (done - 1) * 10 // total:
+            print(f'{100 * done // total:3d} % ({text})', file=sys.stderr, flush=True)
+
+    def after_train(self, runner) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,112 @@
+"""Validation and test as nearest neighbours of frozen features."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.runner import autocast
+from mmengine.runner.base_loop import BaseLoop
+from torch.utils.data import DataLoader
+
+from mmlogo.evaluation.features import Features, assemble, extract, labels_and_indices
+from mmlogo.evaluation.metric import FeatureMetric
+from mmlogo.registry import LOOPS
+
+
+@LOOPS.register_module()
+class KNNLoop(BaseLoop):
+    """Extract the features of a bank and of queries, and score them.
+
+    Makes logging, TensorBoard and `save_best` work on a self-supervised model as
+    on any other. Every metric of `val_evaluator` sees the same features.
+
+    Args:
+        runner, dataloader, evaluator: As for MMEngine's ValLoop; the loader
+            serves the queries.
+        bank_dataloader: Serves the labelled bank. None takes the config's
+            top-level `bank_dataloader`, so that validation and test share one.
+        fp16: Extract under autocast; scores are float32 either way.
+    """
+
+    stage = 'val'
+
+    def __init__(
+        self,
+        runner,
+        dataloader: DataLoader | dict,
+        evaluator: dict | list,
+        *,
+        bank_dataloader: DataLoader | dict | None = None,
+        fp16: bool = False,
+    ) -> None:
+        if bank_dataloader is None:
+            bank_dataloader = runner.cfg.get('bank_dataloader')
+        if bank_dataloader is None:
+            raise ValueError(
+                f'{type(self).__name__} has no bank to find neighbours in; set '
+                '`bank_dataloader` at the top level of the config'
+            )
+        super().__init__(runner, dataloader)
+        self.bank_dataloader = runner.build_dataloader(bank_dataloader, seed=runner.seed)
+        self.evaluator = runner.build_evaluator(evaluator)
+        for metric in self.evaluator.metrics:
+            if not isinstance(metric, FeatureMetric):
+                raise TypeError(
+                    f'KNNLoop cannot feed {type(metric).__name__}: metrics of features '
+                    'derive from mmlogo.evaluation.FeatureMetric, such as KNNMetric'
+                )
+        self.fp16 = fp16
+
+    @torch.no_grad()
+    def run(self) -> dict[str, float]:
+        self.runner.call_hook(f'before_{self.stage}')
+        self.runner.call_hook(f'before_{self.stage}_epoch')
+        model = self.runner.model
+        was_training = model.training
+        model.eval()
+        bank = self.collect(self.bank_dataloader, report=False)
+        query = self.collect(self.dataloader, report=True)
+        metrics: dict[str, float] = {}
+        for metric in self.evaluator.metrics:
+            source = metric.features
+            metrics |= metric.score(bank[source], query[source])
+        model.train(was_training)
+        self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
+        self.runner.call_hook(f'after_{self.stage}')
+        return metrics
+
+    def collect(self, dataloader: DataLoader, report: bool) -> dict[str, Features]:
+        """Features of a loader by source; hooks hear of the queries."""
+        model = self.runner.model
+        model = model.module if is_model_wrapper(model) else model
+        parts: dict[str, list[Features]] = {
+            metric.features: [] for metric in self.evaluator.metrics
+        }
+        for idx, data in enumerate(dataloader):
+            if report:
+                self._hook('before', idx, data)
+            with autocast(enabled=self.fp16):
+                features = extract(model, data, parts)
+            label, index = labels_and_indices(data)
+            for source, x in features.items():
+                parts[source].append(Features(x, label.to(x.device), index.to(x.device)))
+            if report:
+                self._hook('after', idx, data, outputs=[])
+        if not len(dataloader):
+            raise ValueError(
+                'a k-NN loader served no batch on this process; use fewer processes or '
+                'more samples'
+            )
+        return {source: assemble(batches) for source, batches in parts.items()}
+
+    def _hook(self, when: str, idx: int, data: dict, **outputs) -> None:
+        self.runner.call_hook(
+            f'{when}_{self.stage}_iter', batch_idx=idx, data_batch=data, **outputs
+        )
+
+
+@LOOPS.register_module()
+class KNNTestLoop(KNNLoop):
+    """`KNNLoop` with the test hooks, for `tools/test.py`."""
+
+    stage = 'test'

@@ -1,0 +1,219 @@
+"""From a command line to a Runner: devices, processes, batch sizes, data roots."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.distributed
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.dist import get_world_size
+from mmengine.runner import find_latest_checkpoint
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+# launcher -> where it says RANK, WORLD_SIZE and LOCAL_RANK
+_VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that every tool which runs a config has."""
+    parser.add_argument('config', help='a path, or mmlogo::name.py')
+    parser.add_argument('--work-dir', help='default: work_dirs/NAME_OF_THE_CONFIG')
+    parser.add_argument('--data-root', help='read every dataset of the config from here')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override values, such as train_cfg.max_epochs=100',
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none')
+    # torch.distributed.launch passes it; torchrun sets the variable instead
+    parser.add_argument('--local-rank', '--local_rank', default='0', help=argparse.SUPPRESS)
+
+
+def prepare(cfg: Config, args: argparse.Namespace) -> Config:
+    """Apply `add_arguments`' arguments to a config, and join the processes."""
+    os.environ.setdefault('LOCAL_RANK', args.local_rank)
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = cfg.work_dir.replace('mmlogo::', '')
+    if args.data_root:
+        set_data_root(cfg, args.data_root)
+    init_processes(args.launcher, cfg)
+    return cfg
+
+
+def init_processes(launcher: str, cfg: Config) -> None:
+    """Join the process group, on CUDA or not.
+
+    MMEngine's own launchers call CUDA whatever the backend; with a group already
+    there it leaves them alone. NCCL on CUDA, Gloo elsewhere.
+
+    Raises:
+        ValueError: If the launcher's variables are not set.
+    """
+    if launcher == 'none' or torch.distributed.is_initialized():
+        return
+    missing = [name for name in _VARIABLES[launcher] if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} needs the variables {_VARIABLES[launcher]} and '
+            f'{missing} are not set; start with tools/dist_train.sh CONFIG N'
+            + (' or tools/slurm_train.sh' if launcher == 'slurm' else '')
+        )
+    rank, world_size, local_rank = (os.environ[name] for name in _VARIABLES[launcher])
+    os.environ.update(RANK=rank, WORLD_SIZE=world_size, LOCAL_RANK=local_rank)
+    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
+        nodes = ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']]
+        found = subprocess.run(nodes, capture_output=True, text=True, check=True)
+        os.environ['MASTER_ADDR'] = found.stdout.split()[0]
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    backend = 'gloo'
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(local_rank))
+        backend = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend', 'nccl')
+    torch.distributed.init_process_group(backend)
+    cfg.launcher = launcher
+
+
+def divide_global_batch(cfg: Config, overrides: dict) -> None:
+    """Share `global_batch_size` between the processes.
+
+    An explicit `train_dataloader.batch_size` on the command line is per process,
+    as MMEngine has it, and wins.
+
+    Raises:
+        ValueError: If the processes do not divide it.
+    """
+    if 'global_batch_size' not in cfg or 'train_dataloader.batch_size' in overrides:
+        return
+    total, processes = cfg.global_batch_size, get_world_size()
+    if total % processes:
+        raise ValueError(
+            f'global_batch_size={total} cannot be divided by {processes} processes; '
+            'change one of them, or give the batch per process with --cfg-options '
+            'train_dataloader.batch_size=...'
+        )
+    cfg.train_dataloader.batch_size = total // processes
+
+
+def datasets_of(cfg: Config) -> Iterator[dict]:
+    """Every dataset of the config, the inner ones of wrappers too."""
+    stack = [cfg.get(name) for name in cfg if name.endswith('_dataloader')]
+    stack += [cfg.get('val_cfg'), cfg.get('test_cfg')]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if 'data_root' in node:
+                yield node
+            stack += node.values()
+        elif isinstance(node, (list, tuple)):
+            stack += node
+
+
+def set_data_root(cfg: Config, data_root: str) -> None:
+    """Point every dataset of the config to `data_root`.
+
+    Raises:
+        FileNotFoundError: If it is no folder.
+        ValueError: If no dataset of the config reads from a folder.
+    """
+    if not Path(data_root).expanduser().is_dir():
+        raise FileNotFoundError(f'--data-root {data_root} is no folder')
+    datasets = list(datasets_of(cfg))
+    if not datasets:
+        raise ValueError('--data-root was given, but no dataset of this config has one')
+    for dataset in datasets:
+        dataset['data_root'] = data_root
+    if 'data_root' in cfg:
+        cfg.data_root = data_root
+
+
+def use_amp(cfg: Config) -> None:
+    """Train under autocast: bfloat16 where the device has it, else float16.
+
+    Raises:
+        ValueError: If the device, or the config's optimiser wrapper, cannot.
+    """
+    wrapper, device = cfg.optim_wrapper, get_device()
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(f'--amp cannot replace the optimiser wrapper {kind!r} of the config')
+    if device == 'cpu' or (device == 'cuda' and torch.cuda.is_bf16_supported()):
+        wrapper.type = 'AutocastOptimWrapper'
+    elif device == 'cuda':
+        wrapper.type = 'AmpOptimWrapper'
+    else:
+        raise ValueError(
+            f'--amp is supported on CPU and CUDA, and the device is {device!r}; leave it out'
+        )
+
+
+def set_resume(cfg: Config, resume: str | None) -> None:
+    """`--resume`: from the newest checkpoint; `auto`: or from nothing; or a path.
+
+    Raises:
+        FileNotFoundError: If there is nothing to resume and `auto` was not said.
+    """
+    if resume is None:
+        return
+    cfg.resume = True
+    if resume not in ('', 'auto'):
+        if not Path(resume).is_file():
+            raise FileNotFoundError(f'--resume {resume}: there is no such checkpoint')
+        cfg.load_from = resume
+        return
+    cfg.load_from = None
+    note = Path(cfg.work_dir) / 'last_checkpoint'
+    newest = find_latest_checkpoint(cfg.work_dir) if note.is_file() else None
+    if resume == '' and (newest is None or not Path(newest).is_file()):
+        raise FileNotFoundError(
+            f'--resume: there is no checkpoint in {cfg.work_dir}; give its path, or say '
+            '--resume auto to start anew where there is none'
+        )
+
+
+def use_scaled_lr(cfg: Config) -> None:
+    """Scale every learning rate with the effective batch.
+
+    Raises:
+        ValueError: If the config does not say which batch its rates belong to.
+    """
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ValueError(
+            '--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the '
+            'config: the batch its learning rates were chosen for'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def set_checkpoint(cfg: Config, checkpoint: str) -> None:
+    """Load `checkpoint` and evaluate it.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If the config has no test loop.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+    if cfg.get('test_cfg') is None:
+        raise ValueError(
+            'this config evaluates nothing (test_cfg is None); add test_cfg, '
+            'test_dataloader, test_evaluator and bank_dataloader with labelled images'
+        )
+    cfg.load_from = checkpoint

@@ -1,0 +1,185 @@
+"""Find misspelt config keys before MMEngine swallows them.
+
+MMEngine takes any name at the top of a config for a variable, and constructors
+with `**kwargs` take any key. Both turn a typo into a run with default values.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import Registry
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmlogo import registry as registries
+
+# Read by MMEngine's Runner or by our tools from the top of a config.
+_OURS = ('bank_dataloader', 'data_root', 'global_batch_size', 'vis_backends')
+_RUNNER = (
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+)
+_PARAMWISE = (
+    'bias_decay_mult',
+    'bias_lr_mult',
+    'bypass_duplicate',
+    'custom_keys',
+    'dcn_offset_lr_mult',
+    'dwconv_decay_mult',
+    'flat_decay_mult',
+    'norm_decay_mult',
+)
+# Keys that a builder takes out before the constructor sees them.
+_BUILDER = (
+    '_scope_',
+    'convert_to_iter_based',  # parameter schedulers
+    'init_cfg',
+    'layer',  # weight initialisers
+    'override',
+    'priority',  # hooks
+    'requires_grad',  # norm layers
+    'type',
+)
+
+
+def check_keys(cfg: Config) -> None:
+    """Compare every key of a config with what reads it.
+
+    Raises:
+        ValueError: Naming each key nobody reads, with the closest one that is.
+    """
+    problems = list(find_problems(cfg))
+    if problems:
+        raise ValueError('the config has keys that nobody reads:\n  ' + '\n  '.join(problems))
+
+
+def find_problems(cfg: Config) -> Iterator[str]:
+    top = [*_names(Runner.__init__), *_OURS, *_RUNNER]
+    for key, value in cfg.items():
+        if key not in top:
+            # other names may be variables of the config
+            near = get_close_matches(key, top, 1, cutoff=0.8)
+            if near:
+                yield f'{key}: did you mean {near[0]!r}?'
+        yield from _walk(value, key)
+
+
+def _walk(node: object, path: str) -> Iterator[str]:
+    if isinstance(node, (list, tuple)):
+        for position, item in enumerate(node):
+            yield from _walk(item, f'{path}.{position}')
+    if not isinstance(node, dict):
+        return
+    yield from _check(node, path)
+    for key, value in node.items():
+        yield from _walk(value, f'{path}.{key}')
+
+
+def _check(node: dict, path: str) -> Iterator[str]:
+    last = path.rpartition('.')[2]
+    allowed: Iterable[str] | None
+    if last == 'paramwise_cfg':
+        allowed = _PARAMWISE
+    elif last == 'optim_wrapper':
+        kind = _find(node.get('type', 'OptimWrapper')) or OptimWrapper
+        allowed = [*_parameters(kind), 'type', 'constructor', 'paramwise_cfg']
+    elif last.endswith('dataloader'):
+        allowed = [
+            *_names(DataLoader.__init__),
+            'num_batch_per_epoch',
+            'disable_subprocess_warning',
+        ]
+    elif 'type' in node:
+        kind = _find(node['type'])
+        if kind is None:
+            near = get_close_matches(str(node['type']), _registered(), 1)
+            hint = f'; did you mean {near[0]!r}?' if near else ''
+            yield f'{path}.type: nothing is registered as {node["type"]!r}{hint}'
+            return
+        parameters = _parameters(kind)
+        allowed = None if parameters is None else [*parameters, *_BUILDER]
+    elif path == 'train_cfg':
+        loop = EpochBasedTrainLoop if node.get('by_epoch', True) else IterBasedTrainLoop
+        allowed = [*_names(loop.__init__), 'by_epoch']
+    elif path == 'log_processor':
+        allowed = _names(LogProcessor.__init__)
+    elif path == 'randomness':
+        allowed = _names(Runner.set_randomness)
+    elif path == 'auto_scale_lr':
+        allowed = ('enable', 'base_batch_size')
+    elif path == 'env_cfg':
+        allowed = ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')
+    else:
+        allowed = None
+    if allowed is None:
+        return
+    for key in node:
+        if key not in allowed:
+            near = get_close_matches(str(key), list(allowed), 1)
+            hint = f'; did you mean {near[0]!r}?' if near else f'; there are {sorted(allowed)}'
+            yield f'{path}.{key}: {node.get("type", last)} has no such key{hint}'
+
+
+def _all_registries() -> list[Registry]:
+    return [value for value in vars(registries).values() if isinstance(value, Registry)]
+
+
+def _find(kind: object) -> object | None:
+    if not isinstance(kind, str):
+        return kind
+    for registry in _all_registries():
+        try:
+            found = registry.get(kind)
+        except RuntimeError:  # MMEngine's word for "not here"
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _registered() -> list[str]:
+    names: set[str] = set()
+    for registry in _all_registries():
+        level: Registry | None = registry
+        while level is not None:
+            names.update(level.module_dict)
+            level = level.parent
+    return sorted(names)
+
+
+def _names(function: object) -> list[str]:
+    return [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != 'self' and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+
+
+def _parameters(kind: object) -> list[str] | None:
+    """Keywords a constructor takes, its bases' while it passes `**kwargs` on."""
+    if not inspect.isclass(kind):
+        return _names(kind) if not _passes_on(kind) else None
+    found: list[str] = []
+    for base in kind.__mro__:
+        constructor = base.__dict__.get('__init__')
+        if base in (object, nn.Module) or not inspect.isfunction(constructor):
+            continue
+        found += _names(constructor)
+        if not _passes_on(constructor):
+            break
+    return found
+
+
+def _passes_on(function: object) -> bool:
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds

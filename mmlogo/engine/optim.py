@@ -1,0 +1,109 @@
+"""Optimiser wrappers and parameter groups."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from torch import nn
+from torch.optim import Optimizer
+
+from mmlogo.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """MMEngine's constructor, with groups that hold their learning rate.
+
+    `paramwise_cfg.custom_keys = {'head.affinity': dict(hold_lr=True)}` keeps the
+    learning rate of a group where it started. It is put back before every
+    optimiser step, so however many schedulers are chained, in whatever order,
+    none of them gets through; it starts from what `auto_scale_lr` made of it; it
+    is part of the optimiser's state and so survives a resume.
+
+    Parameters with equal options share a group (MMEngine makes one for each), so
+    that the optimiser works on lists of tensors.
+
+    Raises:
+        ValueError: If a custom key matches no parameter.
+    """
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        plain = model.module if hasattr(model, 'module') else model
+        names = [name for name, p in plain.named_parameters() if p.requires_grad]
+        for key in self.paramwise_cfg.get('custom_keys', {}):
+            if not any(key in name for name in names):
+                prefixes = {
+                    '.'.join(name.split('.')[:depth]) for name in names for depth in (1, 2, 3)
+                }
+                near = get_close_matches(key, prefixes, 1)
+                hint = f'; did you mean {near[0]!r}?' if near else ''
+                raise ValueError(
+                    f'paramwise_cfg.custom_keys has {key!r}, which is in the name of no '
+                    f'trainable parameter{hint}'
+                )
+        with _quiet():  # MMEngine logs every option of every parameter
+            wrapper = super().__call__(model)
+        wrapper.optimizer.register_step_pre_hook(hold_learning_rates)
+        return wrapper
+
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
+        super().add_params(params, module, **kwargs)
+        merged: dict[tuple, dict] = {}
+        for group in params:
+            options = {k: v for k, v in group.items() if k != 'params'}
+            first = merged.setdefault(
+                tuple(sorted(options.items())), {'params': [], **options}
+            )
+            first['params'] += group['params']
+        params[:] = merged.values()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def hold_learning_rates(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    """Undo what schedulers did to the groups with `hold_lr`."""
+    for group in optimizer.param_groups:
+        if group.get('hold_lr'):
+            # schedulers note the first value here; without one, nothing changed it
+            group['lr'] = group.get('initial_lr', group['lr'])
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16, on CPU and CUDA; needs no loss scaling.
+
+    MMEngine's AmpOptimWrapper refuses a CPU.
+
+    Args:
+        dtype: 'bfloat16'.
+        kwargs: Of `OptimWrapper`.
+    """
+
+    def __init__(self, *, dtype: str = 'bfloat16', **kwargs) -> None:
+        super().__init__(**kwargs)
+        if dtype != 'bfloat16':
+            raise ValueError(
+                f'AutocastOptimWrapper has no loss scaling, so dtype={dtype!r} would '
+                "underflow; use 'bfloat16', or AmpOptimWrapper for float16 on CUDA"
+            )
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield

@@ -1,0 +1,113 @@
+"""k-nearest-neighbour classification of frozen features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmlogo.evaluation.features import Features
+from mmlogo.evaluation.metric import FeatureMetric
+from mmlogo.registry import METRICS
+
+WEIGHTINGS = ('exp', 'majority')
+
+
+@torch.no_grad()
+def knn_predict(
+    query: Tensor,
+    bank: Tensor,
+    labels: Tensor,
+    *,
+    k: Sequence[int],
+    num_classes: int,
+    temperature: float = 0.07,
+    weighting: str = 'exp',
+    chunk: int = 1024,
+) -> dict[int, Tensor]:
+    """Classes of the queries by a vote of their nearest neighbours in the bank.
+
+    Wu et al., arXiv 1805.01978, section 3.4: cosine similarity s, a neighbour's
+    vote weighs exp(s / temperature), or 1 for 'majority'. The score matrix is
+    made `chunk` queries at a time.
+
+    Args:
+        query: (Q, D), bank: (B, D), labels: (B,) of the bank.
+        k: Numbers of neighbours, each at most B.
+
+    Returns:
+        k -> (Q,) predicted classes. Ties go to the lowest class.
+    """
+    if max(k) > len(bank) or min(k) < 1:
+        raise ValueError(
+            f'k-NN with k={max(k)} needs a bank of at least that many samples, and at '
+            f'least one; it has {len(bank)}; lower k or enlarge the bank'
+        )
+    bank, query = F.normalize(bank.float(), dim=1), F.normalize(query.float(), dim=1)
+    predictions: dict[int, list[Tensor]] = {number: [] for number in k}
+    for part in query.split(chunk):
+        similarity, neighbour = (part @ bank.T).topk(max(k), dim=1)  # (q, k)
+        neighbour = labels[neighbour]
+        votes = torch.ones_like(similarity)
+        if weighting == 'exp':
+            # relative to the nearest: the same vote, and no overflow
+            votes = ((similarity - similarity[:, :1]) / temperature).exp()
+        for number in k:
+            tally = votes.new_zeros(len(part), num_classes)
+            tally.scatter_add_(1, neighbour[:, :number], votes[:, :number])
+            predictions[number].append(tally.argmax(dim=1))
+    return {number: torch.cat(parts) for number, parts in predictions.items()}
+
+
+@METRICS.register_module()
+class KNNMetric(FeatureMetric):
+    """Top-1 accuracy of k-NN, per cent: `knn/top1_k20` and so on.
+
+    Args:
+        k: Numbers of neighbours.
+        temperature: Of the 'exp' weighting; 0.07 as DINO and CGH have it.
+        weighting: 'exp' or 'majority'.
+        features: 'backbone', globally averaged, or 'neck'.
+        prefix: Of the names. None says what differs from the defaults: 'knn',
+            'knn_t0.1', 'knn_majority', 'knn_neck_t0.1'.
+    """
+
+    def __init__(
+        self,
+        *,
+        k: Sequence[int] = (1, 20, 200),
+        temperature: float = 0.07,
+        weighting: str = 'exp',
+        features: str = 'backbone',
+        prefix: str | None = None,
+    ) -> None:
+        if weighting not in WEIGHTINGS:
+            raise ValueError(f'weighting={weighting!r}, but it must be one of {WEIGHTINGS}')
+        if not temperature > 0:
+            raise ValueError(f'temperature={temperature}, but it must be > 0')
+        if prefix is None:
+            prefix = 'knn' if features == 'backbone' else f'knn_{features}'
+            if weighting == 'majority':
+                prefix += '_majority'
+            elif not math.isclose(temperature, 0.07):
+                prefix += f'_t{temperature:g}'
+        super().__init__(features=features, prefix=prefix)
+        self.k, self.temperature, self.weighting = tuple(k), temperature, weighting
+
+    def compute(self, bank: Features, query: Features) -> dict[str, float]:
+        predicted = knn_predict(
+            query.feature,
+            bank.feature,
+            bank.label,
+            k=self.k,
+            num_classes=int(bank.label.max()) + 1,
+            temperature=self.temperature,
+            weighting=self.weighting,
+        )
+        return {
+            f'top1_k{k}': 100 * (classes == query.label).double().mean().item()
+            for k, classes in predicted.items()
+        }

@@ -1,0 +1,48 @@
+"""Metrics of the features of a labelled bank and of labelled queries."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from mmengine.evaluator import BaseMetric
+
+from mmlogo.evaluation.features import SOURCES, Features
+
+
+class FeatureMetric(BaseMetric):
+    """What `KNNLoop` feeds: the whole bank and all queries at once.
+
+    Every process holds the same gathered features and computes the same number,
+    so a subclass needs no communication.
+
+    Args:
+        features: What it is fed: 'backbone', globally averaged, or 'neck'.
+        prefix: Of the names of its scalars.
+    """
+
+    def __init__(self, *, features: str = 'backbone', prefix: str | None = None) -> None:
+        if features not in SOURCES:
+            raise ValueError(f'features={features!r}, but it must be one of {SOURCES}')
+        super().__init__(prefix=prefix)
+        self.features = features
+
+    @abstractmethod
+    def compute(self, bank: Features, query: Features) -> dict[str, float]:
+        """Scalars by name, without the prefix."""
+
+    def score(self, bank: Features, query: Features) -> dict[str, float]:
+        """Scalars by name, with the prefix."""
+        scores = self.compute(bank, query)
+        if self.prefix:
+            scores = {f'{self.prefix}/{name}': value for name, value in scores.items()}
+        return scores
+
+    def process(self, data_batch: object, data_samples: Sequence) -> None:
+        raise RuntimeError(
+            f'{type(self).__name__} scores whole feature sets; use it with '
+            "val_cfg = dict(type='KNNLoop', ...)"
+        )
+
+    def compute_metrics(self, results: list) -> dict:
+        return self.process(None, results)

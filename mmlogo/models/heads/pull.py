@@ -1,0 +1,66 @@
+"""What pulls two views of an image together: l_s of LoGo, equations 1 and 2."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmlogo.registry import MODELS
+
+
+@MODELS.register_module()
+class CosinePull(BaseModule):
+    """-cos(h(z), sg(z')): SimSiam, arXiv 2011.10566, equation 1.
+
+    Args:
+        predictor: Config of h, a neck: (N, D) to (N, D).
+    """
+
+    def __init__(self, *, predictor: dict, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.predictor = MODELS.build(predictor)
+
+    def query(self, z: Tensor) -> Tensor:
+        """p = h(z), once per view however many pairs it is in."""
+        return self.predictor([z])[0]
+
+    def forward(self, p: Tensor, target: Tensor) -> Tensor:
+        """Mean over the batch, in [-1, 1]. No gradient to `target`."""
+        p, target = p.float(), target.detach().float()
+        return -F.cosine_similarity(p, target, dim=1).mean()
+
+
+@MODELS.register_module()
+class InfoNCEPull(BaseModule):
+    """-log of the share of exp(q.k / tau) among exp(q.k / tau) and the negatives'.
+
+    MoCo, arXiv 1911.05722, equation 1; LoGo, equation 1.
+
+    Args:
+        temperature: tau.
+    """
+
+    def __init__(self, *, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def query(self, z: Tensor) -> Tensor:
+        """q: z at unit norm."""
+        return F.normalize(z.float(), dim=1)
+
+    def forward(self, q: Tensor, k: Tensor, negatives: Tensor) -> Tensor:
+        """Mean over the batch. No gradient to keys or negatives.
+
+        Args:
+            q: (N, D), unit norm.
+            k: (N, D), unit norm; row n is the key of row n.
+            negatives: (K, D), unit norm.
+        """
+        # bfloat16 would round the logits by more than a confident loss is worth
+        with torch.autocast(q.device.type, enabled=False):
+            positive = (q * k.detach()).sum(dim=1, keepdim=True)  # (N, 1)
+            logits = torch.cat((positive, q @ negatives.detach().T), dim=1)  # (N, 1+K)
+            labels = torch.zeros(len(q), dtype=torch.int64, device=q.device)
+            return F.cross_entropy(logits / self.temperature, labels)

@@ -1,0 +1,27 @@
+"""Batches across processes, in the order one process would have had.
+
+`EpochSampler` deals samples like cards: rank r of W holds samples r, r + W, ...
+of the global batch. Gathering puts them back in that order, so that everything
+that looks at the global batch (negatives, queues, permutations) sees in W
+processes what it would have seen in one.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_gather, get_dist_info
+from torch import Tensor
+
+
+@torch.no_grad()
+def gather_batch(x: Tensor) -> Tensor:
+    """(N, ...) of every rank to (W * N, ...), no gradient."""
+    if get_dist_info()[1] == 1:
+        return x.detach()
+    return torch.stack(all_gather(x.detach().contiguous()), dim=1).flatten(0, 1)
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """This rank's (N, ...) of a gathered (W * N, ...)."""
+    rank, world_size = get_dist_info()
+    return x[rank::world_size]

@@ -1,0 +1,77 @@
+"""Global and local views, and pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class GlobalLocal(NamedTuple):
+    """The views of a batch by role."""
+
+    global_views: list[Tensor]  # G x (N, 3, S, S)
+    local_views: list[Tensor]  # M x (N, 3, S', S')
+
+    @classmethod
+    def split(cls, inputs: Sequence[Tensor], num_globals: int) -> GlobalLocal:
+        """The first `num_globals` inputs are global, the rest local.
+
+        Raises:
+            ValueError: With fewer than two globals, or with one local.
+        """
+        if isinstance(inputs, Tensor) or len(inputs) < num_globals:
+            got = 1 if isinstance(inputs, Tensor) else len(inputs)
+            raise ValueError(
+                f'the batch has {got} views per image and {num_globals} of them should '
+                'be global; give the data preprocessor (or MultiView) more views'
+            )
+        check_counts(num_globals, len(inputs) - num_globals)
+        return cls(list(inputs[:num_globals]), list(inputs[num_globals:]))
+
+
+def check_counts(num_globals: int, num_locals: int) -> None:
+    """Raise ValueError unless there are >= 2 globals and 0 or >= 2 locals."""
+    if num_globals < 2:
+        raise ValueError(
+            f'{num_globals} global views per image, but pulling needs at least 2; '
+            'raise the `count` of the global views'
+        )
+    if num_locals == 1:
+        raise ValueError(
+            '1 local view per image, but locals are pushed apart from each other: '
+            'there must be none or at least 2; change the `count` of the local views'
+        )
+
+
+def roles_of(data_preprocessor: nn.Module, num_globals: int | None) -> tuple[int, int | None]:
+    """Numbers of global and local views, as far as the model can know them.
+
+    Args:
+        data_preprocessor: Ours knows both; mmpretrain's neither.
+        num_globals: The algorithm's argument; None asks the preprocessor.
+
+    Returns:
+        The number of globals, and of locals or None.
+
+    Raises:
+        ValueError: If nobody knows the globals, the two disagree, or they are
+            too few.
+    """
+    known = getattr(data_preprocessor, 'num_globals', None)
+    if known is None and num_globals is None:
+        raise ValueError(
+            f'{type(data_preprocessor).__name__} does not say which views are global; '
+            'set `model.num_globals` to how many of the inputs, from the first, are'
+        )
+    if None not in (known, num_globals) and known != num_globals:
+        raise ValueError(
+            f'num_globals={num_globals}, but the data preprocessor makes {known} global '
+            'views; leave num_globals out'
+        )
+    num_globals = known if num_globals is None else num_globals
+    num_locals = getattr(data_preprocessor, 'num_locals', None)
+    check_counts(num_globals, num_locals or 0)
+    return num_globals, num_locals
+

@@ -1,0 +1,49 @@
+"""MoCo's queue of keys."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmlogo.models.parts.counter import Counter
+from mmlogo.models.parts.gather import gather_batch
+
+
+class Queue(nn.Module):
+    """The last `length` keys of all processes, oldest overwritten first.
+
+    MoCo, arXiv 1911.05722, section 3.2. Filled at the start with random unit
+    vectors, as the official code has it.
+
+    Args:
+        length: Keys held, K.
+        dim: Length of a key, D.
+    """
+
+    def __init__(self, *, length: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer('keys', F.normalize(torch.randn(length, dim), dim=1))
+        self.pointer = Counter()
+
+    def negatives(self) -> Tensor:
+        """A snapshot (K, D): what is enqueued later does not change it."""
+        return self.keys.clone()
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """Put the keys (N, D) of every process in place of the oldest.
+
+        Raises:
+            ValueError: If the keys of a global step do not divide the length.
+        """
+        keys = gather_batch(keys).to(self.keys.dtype)
+        length, count = len(self.keys), len(keys)
+        if length % count:
+            raise ValueError(
+                f'queue length {length} is not a multiple of the {count} keys of a '
+                'global step; change `queue.length` or the batch size'
+            )
+        start = self.pointer.value
+        self.keys[start : start + count] = keys
+        self.pointer.set((start + count) % length)

@@ -1,0 +1,42 @@
+"""Shuffled BN: keys normalised among other neighbours than their queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mmlogo.models.parts.gather import gather_batch, own_rows
+from mmlogo.views.keys import SHUFFLE_STREAM, philox
+
+
+@torch.no_grad()
+def shuffled(encode: Callable[[Tensor], Tensor], x: Tensor, keys: Tensor, view: int) -> Tensor:
+    """`encode(x)` with the samples of all processes dealt anew, and put back.
+
+    MoCo, arXiv 1911.05722, section 3.3: with BatchNorm per process (or per
+    split, `SplitBN`), a query and its key must not share a batch, or the loss
+    can be lowered by reading the batch's statistics. The order is a function of
+    the samples' keys, so that W processes deal what W splits in one would.
+
+    Args:
+        encode: (N, ...) to (N, D).
+        x: (N, ...), this process' samples.
+        keys: (N, 3), their keys.
+        view: Which view `x` is; each has an order of its own.
+
+    Returns:
+        (N, D) in the order of `x`.
+    """
+    order = shuffle_order(gather_batch(keys), view)
+    encoded = gather_batch(encode(own_rows(gather_batch(x)[order])))
+    restored = torch.empty_like(encoded)
+    restored[order] = encoded
+    return own_rows(restored)
+
+
+def shuffle_order(keys: Tensor, view: int) -> Tensor:
+    """A permutation (N,) of N samples, a function of their keys (N, 3)."""
+    words = philox(keys, SHUFFLE_STREAM + view)
+    return torch.argsort((words[:, 0] << 31) | (words[:, 1] >> 1))

@@ -1,0 +1,41 @@
+"""Every registry of mmlogo: scope `mmlogo`, parent mmpretrain's.
+
+`locations` names mmpretrain's modules as well as ours, so that `type='ResNet'`
+needs no prefix and a config needs no `custom_imports`. Registries that hold
+nothing of ours are declared too: a lookup that starts in our scope needs a node
+of every kind to climb to its parent.
+"""
+
+from mmengine.registry import FUNCTIONS, Registry
+from mmpretrain import registry as parent
+
+
+def _child(name: str, of: Registry, locations: list[str]) -> Registry:
+    return Registry(name, parent=of, scope='mmlogo', locations=locations)
+
+
+DATA_SAMPLERS = _child('data sampler', parent.DATA_SAMPLERS, ['mmpretrain.datasets', 'mmlogo.datasets'])
+DATASETS = _child('dataset', parent.DATASETS, ['mmpretrain.datasets', 'mmlogo.datasets'])
+EVALUATORS = _child('evaluator', parent.EVALUATORS, ['mmpretrain.evaluation'])
+HOOKS = _child('hook', parent.HOOKS, ['mmpretrain.engine', 'mmlogo.engine'])
+LOG_PROCESSORS = _child('log processor', parent.LOG_PROCESSORS, ['mmpretrain.engine'])
+LOOPS = _child('loop', parent.LOOPS, ['mmpretrain.engine', 'mmlogo.engine'])
+METRICS = _child('metric', parent.METRICS, ['mmpretrain.evaluation', 'mmlogo.evaluation'])
+MODEL_WRAPPERS = _child('model_wrapper', parent.MODEL_WRAPPERS, ['mmpretrain.models', 'mmlogo.engine'])
+MODELS = _child('model', parent.MODELS, ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views'])
+OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS, ['mmpretrain.engine', 'mmlogo.engine'])
+OPTIM_WRAPPERS = _child('optimizer wrapper', parent.OPTIM_WRAPPERS, ['mmpretrain.engine', 'mmlogo.engine'])
+OPTIMIZERS = _child('optimizer', parent.OPTIMIZERS, ['mmpretrain.engine'])
+PARAM_SCHEDULERS = _child('parameter scheduler', parent.PARAM_SCHEDULERS, ['mmpretrain.engine'])
+RUNNER_CONSTRUCTORS = _child('runner constructor', parent.RUNNER_CONSTRUCTORS, ['mmpretrain.engine'])
+RUNNERS = _child('runner', parent.RUNNERS, ['mmpretrain.engine'])
+TASK_UTILS = _child('task util', parent.TASK_UTILS, ['mmpretrain.models'])
+TRANSFORMS = _child('transform', parent.TRANSFORMS, ['mmpretrain.datasets', 'mmlogo.views'])
+VISBACKENDS = _child('vis_backend', parent.VISBACKENDS, ['mmpretrain.visualization'])
+VISUALIZERS = _child('visualizer', parent.VISUALIZERS, ['mmpretrain.visualization'])
+WEIGHT_INITIALIZERS = _child('weight initializer', parent.WEIGHT_INITIALIZERS, ['mmpretrain.models'])
+
+__all__ = [
+    'FUNCTIONS',
+    *(name for name, value in list(globals().items()) if isinstance(value, Registry)),
+]

@@ -1,0 +1,16 @@
+from mmlogo.views.keys import SampleKey, fresh_keys, pack_keys
+from mmlogo.views.preprocessor import MultiCropPreprocessor
+from mmlogo.views.spec import ViewSpec, parse_views
+from mmlogo.views.transforms import LoadImage, MultiCrop, PackImage
+
+__all__ = [
+    'LoadImage',
+    'MultiCrop',
+    'MultiCropPreprocessor',
+    'PackImage',
+    'SampleKey',
+    'ViewSpec',
+    'fresh_keys',
+    'pack_keys',
+    'parse_views',
+]

@@ -1,0 +1,100 @@
+"""The parameters of every view, as a pure function of the sample's key.
+
+Vectorised over samples, float64 on the CPU, so that the worker and the device
+draw the same numbers. A view's stream is its place in the list of views; the
+blocks of a stream are laid out below.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmlogo.views.keys import uniform
+from mmlogo.views.spec import ViewSpec
+
+ATTEMPTS = 10  # blocks 0-9: one attempt at a crop each
+_SWITCHES, _AMOUNTS, _FACTORS, _ORDER = 16, 17, 18, 19
+
+
+class Look(NamedTuple):
+    """What happens to each of N crops after it is cut out."""
+
+    flip: Tensor  # (N,) bool
+    jitter: Tensor  # (N,) bool
+    order: Tensor  # (N, 4): which of 0 brightness 1 contrast 2 saturation 3 hue is i-th
+    factors: Tensor  # (N, 4): multipliers, and the hue's shift in turns
+    gray: Tensor  # (N,) bool
+    blur: Tensor  # (N,) bool
+    sigma: Tensor  # (N,) pixels
+    solarize: Tensor  # (N,) bool
+
+
+def draw_boxes(keys: Tensor, view: int, spec: ViewSpec, height: int, width: int) -> Tensor:
+    """Crop boxes as torchvision's RandomResizedCrop chooses them.
+
+    Area uniform in `scale`, aspect log-uniform in `ratio`, up to ten attempts to
+    fit the image, then the largest central crop of an allowed aspect.
+
+    Args:
+        keys: (N, 3) from `pack_keys`, on the CPU.
+        view: The view's place in the list of views.
+        spec: The view.
+        height, width: Of the images, pixels; all N share them.
+
+    Returns:
+        (N, 4) int64: top, left, height, width.
+    """
+    boxes = _central(spec, height, width).repeat(len(keys), 1)
+    open_ = torch.arange(len(keys))
+    for attempt in range(ATTEMPTS):
+        area, aspect, top, left = uniform(keys[open_], view, attempt).unbind(1)
+        area = height * width * _between(area, *spec.scale)
+        aspect = _between(aspect, *(math.log(r) for r in spec.ratio)).exp()
+        w = (area * aspect).sqrt().round().long()
+        h = (area / aspect).sqrt().round().long()
+        fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+        top = (top * (height - h + 1)).long()
+        left = (left * (width - w + 1)).long()
+        boxes[open_[fits]] = torch.stack((top, left, h, w), dim=1)[fits]
+        open_ = open_[~fits]
+        if not len(open_):
+            break
+    return boxes
+
+
+def _central(spec: ViewSpec, height: int, width: int) -> Tensor:
+    low, high = spec.ratio
+    h, w = height, width
+    if width / height < low:
+        h = round(width / low)
+    elif width / height > high:
+        w = round(height * high)
+    return torch.tensor([(height - h) // 2, (width - w) // 2, h, w])
+
+
+def draw_look(keys: Tensor, view: int, spec: ViewSpec) -> Look:
+    """Flip, colour, blur and solarisation of view `view` of N samples."""
+    flip, jitter, gray, blur = uniform(keys, view, _SWITCHES).unbind(1)
+    sigma, solarize, _, _ = uniform(keys, view, _AMOUNTS).unbind(1)
+    strength = torch.tensor(spec.jitter, dtype=torch.float64)
+    low, high = 1 - strength, 1 + strength
+    low = low.clamp(min=0)
+    low[3], high[3] = -strength[3], strength[3]
+    return Look(
+        flip=flip < spec.flip,
+        jitter=jitter < spec.jitter_p,
+        order=uniform(keys, view, _ORDER).argsort(dim=1),
+        factors=_between(uniform(keys, view, _FACTORS), low, high),
+        gray=gray < spec.gray,
+        blur=blur < spec.blur,
+        sigma=_between(sigma, *spec.blur_sigma),
+        solarize=solarize < spec.solarize,
+    )
+
+
+def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    return low + (high - low) * u

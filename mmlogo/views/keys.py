@@ -1,0 +1,135 @@
+"""A sample's key: what all of its randomness is a function of.
+
+A view, a noise vector, a place in a shuffled batch: each is a pure function of
+(seed, epoch, sample index, stream). The sampler makes the key, everything
+downstream only reads it, so there is no random state to save, to seed per
+worker or to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Streams of one sample. Views take 0, 1, 2, ... in the order the config names
+# them; everything else stays clear of them.
+NOISE_STREAM = 1 << 16
+SHUFFLE_STREAM = 1 << 17
+
+_MASK = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+
+
+class SampleKey(int):
+    """A sample index that knows its epoch and seed.
+
+    It *is* the index, so every MMEngine dataset takes it unchanged, and
+    `BaseDataset` passes it on to its pipeline as `results['sample_idx']`. That is
+    how a transform in a worker process learns the epoch, however long the worker
+    has been alive.
+    """
+
+    epoch: int
+    seed: int
+
+    def __new__(cls, index: int, epoch: int, seed: int) -> SampleKey:
+        key = super().__new__(cls, index)
+        key.epoch, key.seed = epoch, seed
+        return key
+
+    def __getnewargs__(self) -> tuple[int, int, int]:  # pickle and deepcopy
+        return int(self), self.epoch, self.seed
+
+    def __repr__(self) -> str:
+        return f'SampleKey({int(self)}, epoch={self.epoch}, seed={self.seed})'
+
+
+def pack_keys(keys: Sequence[SampleKey]) -> Tensor:
+    """Keys as a tensor (N, 3), int64, columns seed, epoch, index.
+
+    Raises:
+        ValueError: If an index carries no epoch.
+    """
+    try:
+        rows = [(key.seed, key.epoch, int(key)) for key in keys]
+    except AttributeError:
+        raise ValueError(
+            f'sample index {keys[0]!r} carries no epoch, so its views cannot be '
+            "drawn; give the dataloader sampler=dict(type='EpochSampler', "
+            'shuffle=True) and do not wrap the dataset in one that renumbers '
+            'samples (RepeatDataset, ConcatDataset)'
+        ) from None
+    return torch.tensor(rows, dtype=torch.int64).view(-1, 3)
+
+
+def fresh_keys(count: int, device: torch.device | str = 'cpu') -> Tensor:
+    """Keys (count, 3) from torch's global state, for batches that carry none.
+
+    mmpretrain's own pipelines hand no keys out.
+    """
+    return torch.randint(1 << 31, (count, 3), device=device)
+
+
+def philox(keys: Tensor, stream: int, block: int | Tensor = 0) -> Tensor:
+    """Four 32-bit words per sample: Philox4x32-10.
+
+    Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The
+    counter is (block, stream, index, epoch), the key the seed. Plain integer
+    arithmetic, so the words are the same on every device.
+
+    Args:
+        keys: (N, 3) int64, columns seed, epoch, index.
+        stream: Which of a sample's random streams, below 2**32.
+        block: Which four words of the stream; one for all, or (N,).
+
+    Returns:
+        (N, 4) int64 in [0, 2**32).
+    """
+    seed, epoch, index = keys.unbind(1)
+    c0 = torch.zeros_like(index) + block
+    c1 = torch.full_like(index, stream)
+    c2, c3 = index & _MASK, epoch & _MASK
+    k0, k1 = seed & _MASK, (seed >> 32) & _MASK
+    for _ in range(10):
+        # int64 products wrap; the 64 bits that stay are the 64 we need
+        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            ((p1 >> 32) & _MASK) ^ c1 ^ k0,
+            p1 & _MASK,
+            ((p0 >> 32) & _MASK) ^ c3 ^ k1,
+            p0 & _MASK,
+        )
+        k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
+    return torch.stack((c0, c1, c2, c3), dim=1)
+
+
+def uniform(keys: Tensor, stream: int, block: int = 0) -> Tensor:
+    """Four uniform numbers per sample: (N, 4) float64 in [0, 1)."""
+    return philox(keys, stream, block).double() * 2.0**-32
+
+
+def normal(keys: Tensor, stream: int, length: int) -> Tensor:
+    """A standard normal vector per sample: (N, length) float32 (Box-Muller)."""
+    blocks = torch.arange((length + 3) // 4, device=keys.device)
+    words = philox(
+        keys.repeat_interleave(len(blocks), dim=0), stream, blocks.repeat(len(keys))
+    )
+    u1, u2 = ((words.float() + 0.5) * 2.0**-32).chunk(2, dim=1)  # in (0, 1]
+    radius, angle = torch.sqrt(-2 * torch.log(u1)), 2 * torch.pi * u2
+    pairs = torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), dim=1)
+    return pairs.view(len(keys), -1)[:, :length]
+
+
+def keys_of(data_samples: object, like: Tensor) -> Tensor:
+    """The keys (N, 3) that came with a batch, or fresh ones.
+
+    Args:
+        data_samples: What the data preprocessor handed over: keys if it is ours.
+        like: One view of the batch, (N, ...), for N and the device.
+    """
+    if isinstance(data_samples, Tensor):
+        return data_samples
+    return fresh_keys(len(like), like.device)

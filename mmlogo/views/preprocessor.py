@@ -1,0 +1,97 @@
+"""From a batch of uint8 to normalised views on the model's device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmlogo.registry import MODELS
+from mmlogo.views.apply import change_colours, crop, to_unit
+from mmlogo.views.draw import draw_boxes, draw_look
+from mmlogo.views.spec import ViewSpec, parse_views
+
+
+@MODELS.register_module()
+class MultiCropPreprocessor(BaseDataPreprocessor):
+    """Make the views of a batch.
+
+    In training a batch is one of two things, and both give the same views:
+
+    - `inputs` (N, 3, H, W) uint8, images of one size: crops are cut here.
+    - `inputs` a list of (N, 3, S, S) uint8, one per view, cut by `MultiCrop`.
+
+    with `key` (N, 3) int64 from `pack_keys`. Outside training images are only
+    normalised.
+
+    Args:
+        views: As `parse_views` takes them.
+        mean, std: Of the RGB channels, range [0, 255].
+        channels_last: Lay the views out for convolutions that prefer it.
+        non_blocking: As in `BaseDataPreprocessor`.
+
+    Returns of `forward`: dict(inputs, data_samples): in training a list of
+    (N, 3, S, S) float32, globals first, and the keys on the model's device;
+    otherwise a tensor and None.
+    """
+
+    def __init__(
+        self,
+        *,
+        views: Mapping[str, ViewSpec | Mapping],
+        mean: Sequence[float],
+        std: Sequence[float],
+        channels_last: bool = False,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.specs = parse_views(views)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        for name, value in (('mean', mean), ('std', std)):
+            channels = torch.tensor(value, dtype=torch.float32).view(-1, 1, 1) / 255
+            self.register_buffer(name, channels, persistent=False)
+
+    @property
+    def num_globals(self) -> int:
+        return sum(spec.role == 'global' for spec in self.specs)
+
+    @property
+    def num_locals(self) -> int:
+        return len(self.specs) - self.num_globals
+
+    @torch.no_grad()
+    def forward(self, data: dict, training: bool = False) -> dict:
+        # Autocast would round the crops' matrix products to bfloat16.
+        with torch.autocast(self.mean.device.type, enabled=False):
+            if training:
+                return self.make_views(data)
+            inputs = self.cast_data(data['inputs'])
+            return dict(inputs=self.normalize(inputs.float().div_(255)), data_samples=None)
+
+    def make_views(self, data: dict) -> dict:
+        inputs, keys = data['inputs'], data['key'].cpu()
+        ready_cut = not isinstance(inputs, Tensor)
+        if ready_cut and len(inputs) != len(self.specs):
+            raise ValueError(
+                f'the pipeline cut {len(inputs)} views and the model expects '
+                f'{len(self.specs)}; let MultiCrop take its views from the model'
+            )
+        on_device = self.cast_data(inputs)
+        views = []
+        for view, spec in enumerate(self.specs):
+            look = draw_look(keys, view, spec)
+            flip = look.flip.to(self.mean.device, non_blocking=True)
+            if ready_cut:
+                x = to_unit(on_device[view], flip)
+            else:
+                boxes = draw_boxes(keys, view, spec, *inputs.shape[2:])
+                boxes = boxes.to(self.mean.device, non_blocking=True)
+                x = crop(on_device, boxes, flip, spec.size)
+            views.append(self.normalize(change_colours(x, look, spec)))
+        return dict(inputs=views, data_samples=self.cast_data(keys))
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] to zero mean and unit variance."""
+        return ((x - self.mean) / self.std).contiguous(memory_format=self.layout)

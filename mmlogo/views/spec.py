@@ -1,0 +1,123 @@
+"""What a view is. Data only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+
+ROLES = ('global', 'local')
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSpec:
+    """How one kind of view is made from an image.
+
+    Args:
+        role: 'global' (pulled together, the targets of everything) or 'local'
+            (pulled to the globals, pushed apart from each other).
+        count: Views of this kind per image; 0 makes none.
+        size: Side of the square view, pixels.
+        scale: Range of the crop's area as a share of the image's, in (0, 1].
+        ratio: Range of the crop's width over its height.
+        flip: Probability of a horizontal flip.
+        jitter: Strengths of brightness, contrast, saturation and hue, as in
+            torchvision's ColorJitter: factors from [max(0, 1 - s), 1 + s], hue
+            shifts from [-s, s], s <= 0.5, drawn and ordered anew per sample.
+        jitter_p: Probability of the colour jitter.
+        gray: Probability of grayscale.
+        blur: Probability of a Gaussian blur.
+        blur_sigma: Range of the blur's standard deviation, pixels.
+        solarize: Probability of solarisation.
+        solarize_threshold: Values from here up are inverted; range [0, 255].
+
+    Raises:
+        ValueError: If a value is outside its range.
+    """
+
+    role: str = 'global'
+    count: int = 1
+    size: int
+    scale: tuple[float, float]
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter_p: float = 0.0
+    gray: float = 0.0
+    blur: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    solarize: float = 0.0
+    solarize_threshold: float = 128.0
+
+    def __post_init__(self) -> None:
+        self._rule(self.role in ROLES, 'role', f'one of {ROLES}')
+        self._rule(
+            isinstance(self.count, int) and self.count >= 0, 'count', 'an integer >= 0'
+        )
+        self._rule(isinstance(self.size, int) and self.size >= 1, 'size', 'pixels >= 1')
+        for name in ('scale', 'ratio', 'blur_sigma'):
+            low, high = getattr(self, name)
+            self._rule(0 < low <= high, name, 'a range (low, high) with 0 < low <= high')
+        self._rule(self.scale[1] <= 1, 'scale', 'a share of the image, at most 1')
+        for name in ('flip', 'jitter_p', 'gray', 'blur', 'solarize'):
+            self._rule(0 <= getattr(self, name) <= 1, name, 'a probability in [0, 1]')
+        self._rule(
+            len(self.jitter) == 4 and min(self.jitter) >= 0 and self.jitter[3] <= 0.5,
+            'jitter',
+            '(brightness, contrast, saturation, hue), all >= 0 and hue <= 0.5',
+        )
+
+    def _rule(self, holds: bool, name: str, rule: str) -> None:
+        if not holds:
+            raise ValueError(
+                f'view spec: {name}={getattr(self, name)!r}, but it must be {rule}'
+            )
+
+    @property
+    def blur_reach(self) -> int:
+        """Half the blur's kernel, pixels: three of the largest sigma."""
+        return math.ceil(3 * self.blur_sigma[1])
+
+
+def parse_views(views: Mapping[str, ViewSpec | Mapping]) -> list[ViewSpec]:
+    """One spec per view: kinds in the order named, each repeated `count` times.
+
+    A view's place in this list is the stream its parameters are drawn from.
+
+    Args:
+        views: Kind of view -> `ViewSpec` or its arguments. A mapping, so that a
+            config that inherits can change one value of one kind.
+
+    Raises:
+        ValueError: If a kind is misspelt inside, a local one stands before a
+            global one, or there is no view at all.
+    """
+    allowed = [field.name for field in fields(ViewSpec)]
+    specs: list[ViewSpec] = []
+    for kind, spec in views.items():
+        if not isinstance(spec, ViewSpec):
+            for key in spec:
+                if key not in allowed:
+                    near = get_close_matches(key, allowed, 1)
+                    hint = f'; did you mean {near[0]!r}?' if near else ''
+                    raise ValueError(f'views.{kind} has no key {key!r}{hint}')
+            try:
+                spec = ViewSpec(
+                    **{
+                        key: tuple(value) if isinstance(value, list) else value
+                        for key, value in spec.items()
+                    }
+                )
+            except (TypeError, ValueError) as error:
+                raise ValueError(f'views.{kind}: {error}') from None
+        specs += [spec] * spec.count
+    roles = [spec.role for spec in specs]
+    if not specs:
+        raise ValueError(f'no views: every count is 0 in {dict(views)}')
+    if roles != sorted(roles):  # 'global' < 'local'
+        raise ValueError(
+            f'views must name their globals before their locals, got {roles}; '
+            'change the order of the kinds'
+        )
+    return specs

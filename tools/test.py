@@ -1,0 +1,29 @@
+"""Evaluate a checkpoint: tools/test.py CONFIG CHECKPOINT [--data-root DIR] ..."""
+
+import argparse
+import sys
+
+from mmengine.runner import Runner
+
+from mmlogo.config import load_config
+from mmlogo.engine import launch
+from mmlogo.engine.lint import check_keys
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    launch.add_arguments(parser)
+    parser.add_argument('checkpoint')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = launch.prepare(load_config(args.config), args)
+    launch.set_checkpoint(cfg, args.checkpoint)
+    check_keys(cfg)
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Train a model: tools/train.py CONFIG [--work-dir DIR] [--data-root DIR] ..."""
+
+import argparse
+import sys
+
+from mmengine.runner import Runner
+
+from mmlogo.config import load_config
+from mmlogo.engine import launch
+from mmlogo.engine.lint import check_keys
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    launch.add_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='',
+        metavar='auto|PATH',
+        help='from the newest checkpoint of the work dir, or from PATH; auto: start '
+        'anew where there is none',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale lr to the effective batch'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = launch.prepare(load_config(args.config), args)
+    launch.divide_global_batch(cfg, args.cfg_options)
+    launch.set_resume(cfg, args.resume)
+    if args.amp:
+        launch.use_amp(cfg)
+    if args.auto_scale_lr:
+        launch.use_scaled_lr(cfg)
+    check_keys(cfg)
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
