@@ -1,6 +1,9 @@
 """mmlogo: LoGo and the self-supervised methods around it, for OpenMMLab."""
 
+from __future__ import annotations
+
 import re
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 __version__ = '0.1.0'
@@ -42,4 +45,7 @@ def _check_dependencies() -> None:
             )
 
 
-_check_dependencies()
+# `python -m mmlogo.doctor` imports this file first, and is there to explain what
+# would be raised here. (A Python without `orig_argv` is too old; it explains that.)
+if '-m mmlogo.doctor' not in ' '.join(getattr(sys, 'orig_argv', ('-m mmlogo.doctor',))):
+    _check_dependencies()

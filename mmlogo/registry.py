@@ -7,6 +7,7 @@ of every kind to climb to its parent.
 """
 
 from mmengine.registry import FUNCTIONS, Registry
+from mmengine.registry import MODEL_WRAPPERS as ROOT_MODEL_WRAPPERS
 from mmpretrain import registry as parent
 
 
@@ -21,7 +22,9 @@ HOOKS = _child('hook', parent.HOOKS, ['mmpretrain.engine', 'mmlogo.engine'])
 LOG_PROCESSORS = _child('log processor', parent.LOG_PROCESSORS, ['mmpretrain.engine'])
 LOOPS = _child('loop', parent.LOOPS, ['mmpretrain.engine', 'mmlogo.engine'])
 METRICS = _child('metric', parent.METRICS, ['mmpretrain.evaluation', 'mmlogo.evaluation'])
-MODEL_WRAPPERS = _child('model_wrapper', parent.MODEL_WRAPPERS, ['mmpretrain.models', 'mmlogo.engine'])
+# Its parent is the root: the Runner looks wrappers up there, and from the root only
+# direct children are seen. mmpretrain has none of its own.
+MODEL_WRAPPERS = _child('model_wrapper', ROOT_MODEL_WRAPPERS, ['mmlogo.engine'])
 MODELS = _child('model', parent.MODELS, ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views'])
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS, ['mmpretrain.engine', 'mmlogo.engine'])
 OPTIM_WRAPPERS = _child('optimizer wrapper', parent.OPTIM_WRAPPERS, ['mmpretrain.engine', 'mmlogo.engine'])

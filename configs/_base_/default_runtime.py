@@ -19,7 +19,8 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 # SyncBN becomes an all-reduce BN of ours where the ranks are CPUs.
-model_wrapper_cfg = dict(type='AnyDeviceDataParallel')
+# With the scope: the runner looks it up at the root of the registries.
+model_wrapper_cfg = dict(type='mmlogo.AnyDeviceDataParallel')
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 log_processor = dict(window_size=20)

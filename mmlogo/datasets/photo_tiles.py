@@ -79,7 +79,8 @@ class PhotoTiles(InMemoryImages):
         names: Photographs to use; all 19 by default.
 
     Raises:
-        ValueError: If `split` or a name is unknown, or `size` does not divide.
+        ValueError: If `split` or a name is unknown, `size` does not divide, or a
+            photograph is too small for a tile.
     """
 
     def __init__(
@@ -106,6 +107,12 @@ class PhotoTiles(InMemoryImages):
         for label, name in enumerate(names):
             photo = torch.from_numpy(load_photograph(name)).permute(2, 0, 1)
             corners = _corners(*photo.shape[1:], tile, step, cell, split)
+            if not corners:
+                raise ValueError(
+                    f'photograph {name!r}, {photo.shape[1]} x {photo.shape[2]} pixels, has '
+                    f'no {split} tile with tile={tile} and cell={cell}; lower them or '
+                    'leave it out of `names`'
+                )
             corners = corners[:: -(-len(corners) // limit)]
             images += [photo[:, t : t + tile, x : x + tile] for t, x in corners]
             labels += [label] * len(corners)

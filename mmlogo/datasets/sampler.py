@@ -9,7 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from mmlogo.registry import DATA_SAMPLERS
-from mmlogo.views.keys import SampleKey, philox
+from mmlogo.views.keys import ORDER_STREAM, SampleKey, philox
 
 
 @DATA_SAMPLERS.register_module()
@@ -52,7 +52,8 @@ class EpochSampler(Sampler):
 
     def _epoch_seed(self) -> int:
         # Not seed + epoch: seed 0 in epoch 1 would shuffle as seed 1 in epoch 0.
-        return int(philox(torch.tensor([[self.seed, self.epoch, 0]]), 0)[0, 0])
+        key = torch.tensor([[self.seed, self.epoch, 0]])
+        return int(philox(key, ORDER_STREAM)[0, 0])
 
     def __len__(self) -> int:
         if self.shuffle:

@@ -71,6 +71,11 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
             return dict(inputs=self.normalize(inputs.float().div_(255)), data_samples=None)
 
     def make_views(self, data: dict) -> dict:
+        if 'key' not in data:
+            raise ValueError(
+                'the batch has no keys, so its views cannot be drawn; give the dataloader '
+                "sampler=dict(type='EpochSampler', shuffle=True)"
+            )
         inputs, keys = data['inputs'], data['key'].cpu()
         ready_cut = not isinstance(inputs, Tensor)
         if ready_cut and len(inputs) != len(self.specs):

@@ -57,13 +57,17 @@ class ViewSpec:
         )
         self._rule(isinstance(self.size, int) and self.size >= 1, 'size', 'pixels >= 1')
         for name in ('scale', 'ratio', 'blur_sigma'):
-            low, high = getattr(self, name)
-            self._rule(0 < low <= high, name, 'a range (low, high) with 0 < low <= high')
+            value, rule = getattr(self, name), 'a range (low, high) with 0 < low <= high'
+            self._rule(isinstance(value, (tuple, list)) and len(value) == 2, name, rule)
+            self._rule(0 < value[0] <= value[1], name, rule)
         self._rule(self.scale[1] <= 1, 'scale', 'a share of the image, at most 1')
         for name in ('flip', 'jitter_p', 'gray', 'blur', 'solarize'):
             self._rule(0 <= getattr(self, name) <= 1, name, 'a probability in [0, 1]')
         self._rule(
-            len(self.jitter) == 4 and min(self.jitter) >= 0 and self.jitter[3] <= 0.5,
+            isinstance(self.jitter, (tuple, list))
+            and len(self.jitter) == 4
+            and min(self.jitter) >= 0
+            and self.jitter[3] <= 0.5,
             'jitter',
             '(brightness, contrast, saturation, hue), all >= 0 and hue <= 0.5',
         )

@@ -1,0 +1,7 @@
+"""Pictures: views, curves, embeddings. Needs matplotlib; maps need scikit-learn."""
+
+from mmlogo.visualization.curves import draw_curves
+from mmlogo.visualization.embedding import draw_embedding
+from mmlogo.visualization.views import draw_views
+
+__all__ = ['draw_curves', 'draw_embedding', 'draw_views']

@@ -13,7 +13,12 @@ model = dict(
         zero_init_residual=False,
     ),
     neck=dict(
-        type='LinearNeck', in_channels=512, out_channels=128, norm_cfg=None, act_cfg=None
+        type='LinearNeck',
+        in_channels=512,
+        out_channels=128,
+        gap_dim=2,
+        norm_cfg=None,
+        act_cfg=None,
     ),
     head=dict(type='InfoNCEPull', temperature=0.1),
     queue=dict(length=4096, dim=128),

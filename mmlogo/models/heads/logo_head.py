@@ -11,6 +11,7 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
 
 
@@ -100,7 +101,7 @@ class LoGoHead(BaseModule):
         self, z_local: Sequence[Tensor], loss_lg: Tensor, keys: Tensor
     ) -> dict[str, Tensor]:
         """The two games over the affinity, L_ll and Omega."""
-        unit = [F.normalize(z.float(), dim=1) for z in z_local]
+        unit = [F.normalize(at_least_float32(z), dim=1) for z in z_local]
         terms = self.affinity.loss(unit, keys)
         push = self.affinity.push(unit)
         pull_norm, push_norm = gradient_norms((loss_lg, push), z_local)
@@ -126,7 +127,7 @@ def gradient_norms(terms: Sequence[Tensor], z: Sequence[Tensor]) -> list[Tensor]
     squares = []
     for term in terms:
         gradients = torch.autograd.grad(term, z, retain_graph=True)
-        squares.append(sum(g.float().square().sum() for g in gradients))
+        squares.append(sum(at_least_float32(g).square().sum() for g in gradients))
     squared = torch.stack(squares)
     all_reduce(squared)
     return list(squared.sqrt().unbind())

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
 
 
@@ -28,7 +29,7 @@ class CosinePull(BaseModule):
 
     def forward(self, p: Tensor, target: Tensor) -> Tensor:
         """Mean over the batch, in [-1, 1]. No gradient to `target`."""
-        p, target = p.float(), target.detach().float()
+        p, target = at_least_float32(p), at_least_float32(target.detach())
         return -F.cosine_similarity(p, target, dim=1).mean()
 
 
@@ -48,7 +49,7 @@ class InfoNCEPull(BaseModule):
 
     def query(self, z: Tensor) -> Tensor:
         """q: z at unit norm."""
-        return F.normalize(z.float(), dim=1)
+        return F.normalize(at_least_float32(z), dim=1)
 
     def forward(self, q: Tensor, k: Tensor, negatives: Tensor) -> Tensor:
         """Mean over the batch. No gradient to keys or negatives.

@@ -11,6 +11,7 @@ from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
 
 
@@ -81,8 +82,8 @@ class AllReduceBN(nn.modules.batchnorm._BatchNorm):
         if not self.training or get_dist_info()[1] == 1:
             return super().forward(x)
         dims = [0, *range(2, x.ndim)]
-        count = x.new_tensor([x.numel() / x.shape[1]], dtype=torch.float32)
-        wide = x.float()
+        wide = at_least_float32(x)
+        count = wide.new_tensor([x.numel() / x.shape[1]])
         total = all_reduce(torch.cat((wide.sum(dims), count)))
         count, mean = total[-1].detach(), total[:-1] / total[-1].detach()
         centred = wide - self._channels(mean, x)

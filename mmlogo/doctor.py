@@ -1,0 +1,417 @@
+"""Check the environment: `python -m mmlogo.doctor [--data-root DIR]`.
+
+One line per check, and under each fault what mends it. Imports nothing but the
+standard library at the top, and nothing of mmlogo that imports more: it has to
+run where mmlogo does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import io
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmlogo import _MINIMUM, _digits
+
+OK, WARN, FAIL = 'ok', 'warn', 'FAIL'
+PYTHONS = ((3, 10), (3, 13))  # tested, first and last
+GIB = 2**30
+
+
+class Finding(NamedTuple):
+    """What a check found, and the command or setting that mends it."""
+
+    state: str
+    text: str
+    fix: str = ''
+
+
+# --- what the checks ask of the machine ----------------------------------------------
+
+
+def installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def load(module: str) -> Any:
+    return importlib.import_module(module)
+
+
+def run_python(code: str, seconds: float = 120) -> tuple[bool, str]:
+    """Whether a new interpreter ran `code`, and its last line of output."""
+    command = [sys.executable, '-c', code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return False, f'no answer in {seconds:g} s'
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return done.returncode == 0, lines[-1] if lines else f'exit code {done.returncode}'
+
+
+def has_nvidia_driver() -> bool:
+    return Path('/proc/driver/nvidia/version').is_file() or bool(shutil.which('nvidia-smi'))
+
+
+def usable_cores() -> int:
+    """CPU cores this process may use: of its affinity and its container's quota."""
+    affinity = getattr(os, 'sched_getaffinity', None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text().split()
+        cores = min(cores, -(-int(quota) // int(period)))  # 'max' is a ValueError
+    return cores
+
+
+# --- packages ------------------------------------------------------------------------
+
+
+def check_python() -> Finding:
+    low, high = (f'{major}.{minor}' for major, minor in PYTHONS)
+    found, fix = platform.python_version(), f'conda create -n mmlogo python={high}'
+    if sys.version_info[:2] < PYTHONS[0]:
+        return Finding(FAIL, f'{found}, but mmlogo needs {low} to {high}', fix)
+    if sys.version_info[:2] > PYTHONS[1]:
+        return Finding(WARN, f'{found} is newer than any tested ({low} to {high})', fix)
+    return Finding(OK, found)
+
+
+def check_package(module: str) -> Finding:
+    """That a dependency is there once, new enough, maintained and importable."""
+    maintained, minimum = _MINIMUM[module]
+    names = dict.fromkeys((maintained, module, f'{module}-lite', f'{module}-full'))
+    found = {name: number for name in names if (number := installed(name))}
+    install = f"pip install '{maintained}>={minimum}'"
+    if not found:
+        return Finding(FAIL, f'missing; mmlogo needs {maintained} >= {minimum}', install)
+    replace = f'pip uninstall -y {" ".join(found)} && {install}'
+    told = ' and '.join(f'{name} {number}' for name, number in found.items())
+    if len(found) > 1:
+        return Finding(WARN, f'{told}: each overwrites files of the other', replace)
+    ((name, number),) = found.items()
+    if _digits(number) < _digits(minimum):
+        fix = install if name == maintained else replace
+        return Finding(FAIL, f'{told}, but mmlogo needs {maintained} >= {minimum}', fix)
+    try:
+        load(module)
+    except Exception as error:
+        again = f"pip install --force-reinstall --no-deps '{maintained}>={minimum}'"
+        return Finding(FAIL, f'{told} cannot be imported: {_said(error)}', again)
+    if name != maintained:
+        return Finding(WARN, f'{told} is the unmaintained original', replace)
+    return Finding(OK, told)
+
+
+def check_torchvision_match() -> Finding:
+    torch, vision = load('torch').__version__, load('torchvision').__version__
+    (major, minor), (_, theirs) = _digits(torch)[:2], _digits(vision)[:2]
+    told = f'torch {torch} and torchvision {vision}'
+    if major != 2:
+        return Finding(WARN, f'{told}: pairs are known for torch 2 only', _pair_fix(torch))
+    if theirs != minor + 15:
+        wanted = f'torch 2.{minor} goes with torchvision 0.{minor + 15}'
+        return Finding(FAIL, f'{told} do not match: {wanted}', _pair_fix(torch))
+    return Finding(OK, told)
+
+
+def check_torchvision_operators() -> Finding:
+    torch, vision = load('torch'), load('torchvision')
+    try:
+        box, score = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1)
+        vision.ops.nms(box, score, 0.5)
+    except Exception as error:  # a build for another torch raises many kinds
+        told = f'torchvision.ops.nms does not run: {_said(error)}'
+        return Finding(FAIL, told, _pair_fix(torch.__version__))
+    return Finding(OK, 'torchvision.ops.nms runs')
+
+
+def _pair_fix(torch: str) -> str:
+    """Reinstall the torchvision of this torch, from the index it came from."""
+    number, _, build = torch.partition('+')
+    index = f' --index-url https://download.pytorch.org/whl/{build}' if build else ''
+    wanted = f'==0.{_digits(number)[1] + 15}.*' if number.startswith('2.') else ''
+    return f"pip install --force-reinstall --no-deps 'torchvision{wanted}'{index}"
+
+
+def check_mmcv_operators() -> Finding:
+    load('mmcv')
+    if importlib.util.find_spec('mmcv._ext') is None:
+        return Finding(OK, 'not compiled; pretraining and k-NN use none of them')
+    try:
+        load('mmcv._ext')
+    except Exception as error:
+        fix = "pip install --force-reinstall --no-deps 'onedl-mmcv>=2.3.0'"
+        return Finding(WARN, f'compiled for another torch: {_said(error)}', fix)
+    return Finding(OK, 'compiled')
+
+
+def check_mmdet() -> Finding:
+    for name in ('onedl-mmdetection', 'mmdet'):
+        if number := installed(name):
+            return Finding(OK, f'{name} {number}')
+    return Finding(OK, 'not installed; only detection needs it (onedl-mmdetection)')
+
+
+# --- torch ---------------------------------------------------------------------------
+
+
+class _Canary:
+    """Pickles as a call, which a safe load refuses."""
+
+    def __reduce__(self) -> tuple:
+        return print, ('a checkpoint ran code',)
+
+
+def check_safe_loading() -> Finding:
+    torch = load('torch')
+    fix = f"pip install 'torch>={_MINIMUM['torch'][1]}' torchvision"
+    if _digits(torch.__version__) < _digits(_MINIMUM['torch'][1]):
+        told = f'torch {torch.__version__}: weights_only=True has known holes before 2.10'
+        return Finding(FAIL, told, fix)
+    saved = dict(weight=torch.arange(4.0), step=3)
+    back = _round_trip(torch, saved)
+    if back['step'] != 3 or not torch.equal(back['weight'], saved['weight']):
+        return Finding(FAIL, 'tensors come back changed from torch.load', fix)
+    try:
+        _round_trip(torch, _Canary())
+    except Exception:
+        return Finding(OK, 'torch.load(weights_only=True) reads tensors and refuses code')
+    return Finding(FAIL, 'torch.load(weights_only=True) ran code of a checkpoint', fix)
+
+
+def _round_trip(torch: Any, content: object) -> Any:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+_GLOO = """
+import socket, torch, torch.distributed as dist
+with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+dist.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=0, world_size=1)
+x = torch.ones(3)
+dist.all_reduce(x)
+dist.destroy_process_group()
+assert x.tolist() == [1, 1, 1]
+"""
+
+
+def check_gloo() -> Finding:
+    if not load('torch.distributed').is_available():
+        told = 'this torch has no torch.distributed; one process still trains'
+        return Finding(WARN, told, 'pip install --force-reinstall torch')
+    ran, said = run_python(_GLOO)
+    if not ran:
+        told = f'a group of one process fails: {said}; one process still trains'
+        return Finding(WARN, told, 'export GLOO_SOCKET_IFNAME=lo')
+    return Finding(OK, 'a group of one process reduces')
+
+
+def check_cuda() -> Finding:
+    torch = load('torch')
+    build = torch.version.cuda
+    if not torch.cuda.is_available():
+        if not has_nvidia_driver():
+            return Finding(OK, 'no NVIDIA driver; training runs on the CPU')
+        if build is None:
+            told = f'there is an NVIDIA driver, but torch {torch.__version__} has no CUDA'
+            fix = 'pip install --force-reinstall torch torchvision'
+            return Finding(WARN, told, fix)
+        told = f'torch is built for CUDA {build} and sees no device'
+        return Finding(
+            WARN, told, 'unset CUDA_VISIBLE_DEVICES; nvidia-smi  # is the driver too old?'
+        )
+    name = torch.cuda.get_device_name()
+    try:
+        torch.ones(2, device='cuda').sum().item()
+    except Exception as error:
+        fix = 'pip install --upgrade torch torchvision  # a build with this GPU'
+        return Finding(FAIL, f'{name}, CUDA {build}, runs nothing: {_said(error)}', fix)
+    return Finding(OK, f'{torch.cuda.device_count()} x {name}, torch for CUDA {build}')
+
+
+def check_nccl() -> Finding:
+    torch = load('torch')
+    if not torch.cuda.is_available():
+        return Finding(OK, 'not needed without CUDA')
+    if not load('torch.distributed').is_nccl_available():
+        fix = '--cfg-options env_cfg.dist_cfg.backend=gloo  # or a torch with NCCL'
+        return Finding(WARN, 'this torch has none; one GPU still trains', fix)
+    return Finding(OK, '.'.join(str(part) for part in torch.cuda.nccl.version()))
+
+
+def check_bfloat16() -> Finding:
+    """What `--amp` would run in."""
+    torch = load('torch')
+    if torch.cuda.is_available():
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Finding(OK, 'native on the GPU')
+        return Finding(OK, 'not on this GPU; --amp uses float16 there')
+    names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    if any(getattr(torch.cpu, name, bool)() for name in names):
+        return Finding(OK, 'native on the CPU')
+    return Finding(OK, 'emulated on this CPU: --amp may be slower than float32')
+
+
+# --- machine -------------------------------------------------------------------------
+
+
+def check_write_access() -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir='.'):
+            return Finding(OK, 'work_dirs can be made here')
+    except OSError as error:
+        told = f'cannot write to {Path.cwd()}: {_said(error)}'
+        return Finding(FAIL, told, 'cd to a folder of yours, or pass --work-dir DIR')
+
+
+def check_disk(enough: int = 2 * GIB) -> Finding:
+    free = shutil.disk_usage('.').free
+    told = f'{free / GIB:.1f} GiB free here'
+    if free < enough:
+        told += ', and a run keeps several checkpoints'
+        return Finding(WARN, told, 'pass --work-dir DIR on a larger disk')
+    return Finding(OK, told)
+
+
+def check_shared_memory(enough: int = GIB) -> Finding:
+    try:
+        total = shutil.disk_usage('/dev/shm').total
+    except OSError:
+        return Finding(OK, 'no /dev/shm on this system')
+    told = f'/dev/shm has {total / GIB:.2f} GiB'
+    if total < enough:
+        fix = (
+            'docker run --shm-size=8g ...  # or '
+            '--cfg-options train_dataloader.num_workers=0'
+        )
+        return Finding(WARN, f'{told}; loader workers pass images through it', fix)
+    return Finding(OK, told)
+
+
+def check_threads() -> Finding:
+    cores, asked = usable_cores(), os.environ.get('OMP_NUM_THREADS')
+    threads = load('torch').get_num_threads()
+    told = f'{cores} cores, {threads} threads, OMP_NUM_THREADS={asked or "unset"}'
+    if threads > cores:
+        fix = f'export OMP_NUM_THREADS={cores}'
+        return Finding(WARN, f'{told}: threads wait for each other', fix)
+    return Finding(OK, told)
+
+
+# --- data ----------------------------------------------------------------------------
+
+
+def check_data(root: Path) -> Finding:
+    root = root.expanduser()
+    if (root / 'train').is_dir():
+        classes = [folder for folder in (root / 'train').iterdir() if folder.is_dir()]
+        if any(next(folder.iterdir(), None) for folder in classes):
+            return Finding(OK, f'{len(classes)} classes in {root}/train')
+        told = f'{root}/train holds no <class>/<image>'
+    elif archives := [*root.glob('cifar-10*-py*'), *root.glob('stl10_binary*')]:
+        return Finding(OK, f'official archive {archives[0].name} in {root}')
+    else:
+        told = f'no data in {root}'
+    fix = (
+        'pass --data-root DIR with DIR/train/<class>/*; this needs no data: '
+        'python tools/train.py mmlogo::quickstart.py'
+    )
+    return Finding(WARN, told, fix)
+
+
+def check_photographs() -> Finding:
+    tiles = load('mmlogo.datasets.photo_tiles')
+    try:
+        for name in tiles.PHOTOGRAPHS:
+            tiles.load_photograph(name)
+    except OSError as error:
+        fix = 'pip install --force-reinstall --no-deps scikit-image scikit-learn'
+        return Finding(WARN, f'the quickstart has no images: {_said(error)}', fix)
+    return Finding(OK, f'{len(tiles.PHOTOGRAPHS)} of scikit-image and scikit-learn')
+
+
+# --- all of them ---------------------------------------------------------------------
+
+CHECKS: dict[str, Callable[[], Finding]] = {
+    'python': check_python,
+    **{module: partial(check_package, module) for module in _MINIMUM},
+    'torch + torchvision': check_torchvision_match,
+    'torchvision operators': check_torchvision_operators,
+    'mmcv operators': check_mmcv_operators,
+    'mmdet': check_mmdet,
+    'safe loading': check_safe_loading,
+    'gloo': check_gloo,
+    'cuda': check_cuda,
+    'nccl': check_nccl,
+    'bfloat16': check_bfloat16,
+    'write access': check_write_access,
+    'disk': check_disk,
+    'shared memory': check_shared_memory,
+    'cpu': check_threads,
+    'photographs': check_photographs,
+}
+
+
+def _said(error: BaseException) -> str:
+    """An error as one short line."""
+    text = ' '.join(str(error).split())
+    return f'{type(error).__name__}: {text[:200]}'
+
+
+def examine(check: Callable[[], Finding]) -> Finding:
+    """Run a check in silence; an error of its own is a finding too."""
+    quiet = io.StringIO()
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(quiet))
+            stack.enter_context(contextlib.redirect_stderr(quiet))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter('ignore')
+            return check()
+    except ImportError as error:
+        return Finding(WARN, f'not checked: {_said(error)}', 'mend the FAILs first')
+    except Exception as error:
+        return Finding(
+            FAIL, f'the check broke: {_said(error)}', 'mend the other FAILs first'
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print every finding; 1 if anything fails, else 0."""
+    parser = argparse.ArgumentParser(prog='python -m mmlogo.doctor', description=__doc__)
+    parser.add_argument('--data-root', type=Path, default=Path('data/cifar10'))
+    root = parser.parse_args(arguments).data_root
+    checks = {**CHECKS, 'data': partial(check_data, root)}
+    width, counts = max(map(len, checks)), dict.fromkeys((FAIL, WARN, OK), 0)
+    for name, check in checks.items():
+        state, text, fix = examine(check)
+        counts[state] += 1
+        print(f'{state:<4}  {name:<{width}}  {text}', flush=True)
+        if fix:
+            print(f'{"":<4}  {"":<{width}}  fix: {fix}', flush=True)
+    print('\n' + ', '.join(f'{number} {state}' for state, number in counts.items()))
+    return int(counts[FAIL] > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

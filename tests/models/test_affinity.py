@@ -1,0 +1,254 @@
+"""The learned affinity: its two games, its negatives, its numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmlogo.models.parts.affinity import NORMS, Affinity, auc
+
+DIM, N = 6, 8
+
+
+@pytest.fixture
+def z():
+    return [F.normalize(torch.randn(N, DIM), dim=1) for _ in range(2)]
+
+
+def build(**changes) -> Affinity:
+    # plain BatchNorm: without a process group torch's SyncBatchNorm refuses a CPU
+    return Affinity(dim=DIM, hid_channels=(8, 8), norm_cfg=dict(type='BN1d'), **changes)
+
+
+class TestGames:
+    def test_omega_trains_the_regressor_alone(self, z, keys):
+        f = build()
+        z = [v.requires_grad_() for v in z]
+        f.loss(z, keys(N))['loss_affinity'].backward()
+        assert all(v.grad is None for v in z)
+        assert all(
+            p.grad is not None and p.grad.abs().sum() > 0 for p in f.f[-1].parameters()
+        )
+
+    def test_push_moves_the_embeddings_alone(self, z):
+        f = build()
+        z = [v.requires_grad_() for v in z]
+        f.push(z).backward()
+        assert all(v.grad.abs().sum() > 0 for v in z)
+        assert all(p.grad is None for p in f.parameters())
+
+    @pytest.mark.parametrize('norm', NORMS)
+    def test_descending_the_push_lowers_the_affinity(self, z, keys, norm):
+        f = build(norm=norm)
+        optimizer = torch.optim.SGD(f.parameters(), lr=0.1)
+        for _ in range(50):
+            optimizer.zero_grad()
+            f.loss(z, keys(N))['loss_affinity'].backward()
+            optimizer.step()
+        z = [v.clone().requires_grad_() for v in z]
+        before = f.push(z)
+        gradients = torch.autograd.grad(before, z)
+        moved = [v - 0.05 * g for v, g in zip(z, gradients, strict=True)]
+        assert f.push(moved) < before
+
+    @pytest.mark.parametrize('norm', NORMS)
+    def test_learns_to_tell_pairs_apart(self, keys, norm):
+        """Twenty steps lower Omega from chance; the AUC follows."""
+        centres = F.normalize(torch.randn(64, DIM), dim=1)
+        z = [F.normalize(centres + 0.1 * torch.randn(64, DIM), dim=1) for _ in range(2)]
+        f = build(norm=norm)
+        optimizer = torch.optim.SGD(f.parameters(), lr=0.3, momentum=0.9)
+        first = last = f.loss(z, keys(64))
+        for _ in range(60):
+            optimizer.zero_grad()
+            last = f.loss(z, keys(64))
+            last['loss_affinity'].backward()
+            optimizer.step()
+        assert last['loss_affinity'] < 0.9 * first['loss_affinity']
+        if norm != 'separate_bn':  # which may read the answer from the batch
+            assert last['auc_affinity'] > 0.8
+
+
+class TestPairs:
+    def test_negatives_are_other_images(self, keys):
+        """Sample n is paired with N - 1 - n, in both orders."""
+        z = [
+            torch.arange(float(N))[:, None].repeat(1, DIM),
+            100 + torch.arange(float(N))[:, None].repeat(1, DIM),
+        ]
+        positive, negative = build(noise=0.0).pairs(z, keys(N))
+        first, second = (half[:, 0] % 100 for half in negative.chunk(2, dim=1))
+        assert torch.equal(second, N - 1 - first)
+        first, second = (half[:, 0] % 100 for half in positive.chunk(2, dim=1))
+        assert torch.equal(first, second)
+        # never two views of one kind in a pair
+        for pairs in (positive, negative):
+            views = [half[:, 0] >= 100 for half in pairs.chunk(2, dim=1)]
+            assert torch.equal(views[0], ~views[1])
+
+    @pytest.mark.parametrize('count', [2, 3, 5, 8])
+    @pytest.mark.parametrize('negatives', ['reversed', 'next'])
+    def test_no_sample_is_its_own_negative(self, count, negatives):
+        z = torch.arange(float(count))[:, None]
+        other = build(negatives=negatives).other_image(z)
+        assert (other != z).all()
+
+    def test_one_image_has_no_negative(self, keys):
+        with pytest.raises(ValueError, match='negatives from another image'):
+            build().loss([torch.randn(1, DIM)] * 2, keys(1))
+
+    def test_noise_is_on_positives_and_belongs_to_the_sample(self, z, keys):
+        f = build(noise=0.3)
+        positive, negative = f.pairs(z, keys(N))
+        clean, clean_negative = build(noise=0.0).pairs(z, keys(N))
+        noise = positive - clean
+        assert torch.equal(negative, clean_negative)
+        half = N
+        # one noise per embedding, the same in both orders
+        torch.testing.assert_close(noise[:half], noise[half:].roll(DIM, dims=1))
+        mixed = torch.randperm(N)
+        again, _ = f.pairs([v[mixed] for v in z], keys(N)[mixed])
+        torch.testing.assert_close(again[:half], positive[:half][mixed])
+        assert not torch.equal(f.pairs(z, keys(N, epoch=1))[0], positive)
+
+    def test_noise_has_the_releases_size(self, keys):
+        f = Affinity(dim=64, norm='none', noise=0.3)
+        z = [torch.zeros(512, 64)] * 2
+        noise = f.pairs(z, keys(512))[0]
+        assert noise.std().item() == pytest.approx(0.3 / math.sqrt(64), rel=0.02)
+
+    def test_more_locals_make_all_pairs(self, keys):
+        z = [torch.full((4, DIM), float(i)) for i in range(3)]
+        positive, negative = build(noise=0.0).pairs(z, keys(4))
+        assert len(positive) == len(negative) == 3 * 2 * 4
+        got = {
+            (a.item(), b.item())
+            for a, b in zip(positive[:, 0], positive[:, DIM], strict=True)
+        }
+        assert got == set(itertools.permutations((0.0, 1.0, 2.0), 2))
+
+
+def mlp(f: Affinity, x: np.ndarray) -> np.ndarray:
+    """f in NumPy, BatchNorm over the rows it is given."""
+    for layer in f.f:
+        if isinstance(layer, torch.nn.Linear):
+            x = (
+                x @ layer.weight.detach().numpy().T.astype(np.float64)
+                + layer.bias.detach().numpy()
+            )
+        elif isinstance(layer, torch.nn.BatchNorm1d):
+            x = (x - x.mean(0)) / np.sqrt(x.var(0) + layer.eps)
+        else:
+            x = np.maximum(x, 0)
+    return x[:, 0]
+
+
+def softplus(x: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, x)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize('norm', ['joint_bn', 'separate_bn', 'none'])
+    @pytest.mark.parametrize('objective', ['logistic', 'difference'])
+    def test_omega_in_numpy(self, z, keys, norm, objective):
+        f = build(norm=norm, objective=objective, noise=0.0)
+        a, b = (v.numpy().astype(np.float64) for v in z)
+        reverse = np.arange(N)[::-1]
+        positive = np.concatenate([np.hstack((a, b)), np.hstack((b, a))])
+        negative = np.concatenate([np.hstack((a, b[reverse])), np.hstack((b, a[reverse]))])
+        if norm == 'separate_bn':
+            pos, neg = mlp(f, positive), mlp(f, negative)
+        else:
+            both = mlp(f, np.concatenate((positive, negative)))
+            pos, neg = both[: 2 * N], both[2 * N :]
+        if objective == 'logistic':
+            want = softplus(-pos).mean() + softplus(neg).mean()
+        else:
+            want = neg.mean() - pos.mean()
+        got = f.loss(z, keys(N))['loss_affinity'].item()
+        assert got == pytest.approx(want, abs=1e-5)
+
+    def test_push_in_numpy(self, z):
+        f = build(norm='none')
+        a, b = (v.numpy().astype(np.float64) for v in z)
+        want = softplus(
+            mlp(f, np.concatenate([np.hstack((a, b)), np.hstack((b, a))]))
+        ).mean()
+        assert f.push(z).item() == pytest.approx(want, abs=1e-5)
+
+    def test_chance_is_two_log_two(self, z, keys):
+        f = build()
+        torch.nn.init.zeros_(f.f[-1].weight), torch.nn.init.zeros_(f.f[-1].bias)
+        out = f.loss(z, keys(N))
+        assert out['loss_affinity'].item() == pytest.approx(2 * math.log(2))
+        assert out['auc_affinity'].item() == pytest.approx(0.5)
+        assert f.push(z).item() == pytest.approx(math.log(2))
+
+    def test_cosine_of_locals(self, z, keys):
+        out = build(noise=0.0).loss(z, keys(N))
+        assert out['cos_ll'].item() == pytest.approx(
+            (z[0] * z[1]).sum(1).mean().item(), abs=1e-6
+        )
+
+
+def test_separate_batches_leak_the_label(keys):
+    """Spec, section 3: with a batch per label, features that tell nothing are told apart.
+
+    Isotropic embeddings of both kinds of pair have one distribution. The released
+    form answers from the batch's statistics while it is asked batch by batch; its
+    AUC on a mixed batch, which is what we log, stays at chance.
+    """
+    f = Affinity(
+        dim=4, hid_channels=(32,), norm='separate_bn', norm_cfg=dict(type='BN1d'), noise=0.0
+    )
+    optimizer = torch.optim.SGD(f.parameters(), lr=0.1, momentum=0.9)
+    outs = []
+    for i in range(150):
+        z = [F.normalize(torch.randn(64, 4), dim=1) for _ in range(2)]
+        optimizer.zero_grad()
+        outs.append(f.loss(z, keys(64, epoch=i)))
+        outs[-1]['loss_affinity'].backward()
+        optimizer.step()
+    mixed = torch.stack([o['auc_affinity'] for o in outs[-50:]]).mean()
+    assert mixed == pytest.approx(0.5, abs=0.03)
+
+
+class TestAUC:
+    @pytest.mark.parametrize(
+        ('positive', 'negative', 'want'),
+        [
+            ([2, 3], [0, 1], 1.0),
+            ([0, 1], [2, 3], 0.0),
+            ([1, 1], [1, 1], 0.5),
+            ([1, 2], [1, 0], 0.875),
+        ],
+    )
+    def test_by_hand(self, positive, negative, want):
+        got = auc(
+            torch.tensor(positive, dtype=torch.float),
+            torch.tensor(negative, dtype=torch.float),
+        )
+        assert got.item() == pytest.approx(want)
+
+    def test_counts_every_pair(self):
+        p, n = torch.randn(31).round(decimals=1), torch.randn(17).round(decimals=1)
+        wins = [(a > b) + 0.5 * (a == b) for a in p.tolist() for b in n.tolist()]
+        assert auc(p, n).item() == pytest.approx(sum(wins) / len(wins))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        (dict(norm='bn'), "affinity.norm='bn', but it must be one of"),
+        (dict(negatives='all'), "affinity.negatives='all'"),
+        (dict(objective='hinge'), "affinity.objective='hinge'"),
+    ],
+)
+def test_bad_choices(changes, text):
+    with pytest.raises(ValueError, match=text):
+        build(**changes)

@@ -1,0 +1,207 @@
+"""LoGo's objective and the two pulls: numbers, stop-gradients, forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import builders
+from builders import DIM, logo_head
+
+from mmlogo.models.heads.logo_head import gradient_norms
+from mmlogo.models.heads.pull import InfoNCEPull
+
+N = 6
+
+
+def build(**changes):
+    return builders.build(logo_head(**changes))
+
+
+def contrastive(**changes):
+    return build(pull=dict(type='InfoNCEPull', temperature=0.1), **changes)
+
+
+@pytest.fixture
+def z():
+    """Two globals and two locals, (N, DIM), leaves that take a gradient."""
+    return [torch.randn(N, DIM, requires_grad=True) for _ in range(4)]
+
+
+class TestCosinePull:
+    def test_minus_one_when_aligned(self):
+        pull, target = build().pull, torch.randn(N, DIM)
+        assert pull(2 * target, target).item() == pytest.approx(-1)
+        assert pull(-target, target).item() == pytest.approx(1)
+
+    def test_stops_the_targets_gradient(self):
+        p, target = (torch.randn(N, DIM, requires_grad=True) for _ in range(2))
+        build().pull(p, target).backward()
+        assert p.grad.abs().sum() > 0
+        assert target.grad is None
+
+
+class TestInfoNCE:
+    def test_log_of_one_plus_k_when_all_are_alike(self):
+        one = torch.ones(1, DIM) / math.sqrt(DIM)
+        got = InfoNCEPull(temperature=0.1)(one, one, one.expand(15, DIM))
+        assert got.item() == pytest.approx(math.log(1 + 15), rel=1e-6)
+
+    def test_in_numpy(self):
+        q, k, n = (F.normalize(torch.randn(rows, DIM), dim=1) for rows in (N, N, 20))
+        a, b, c = (v.numpy().astype(np.float64) for v in (q, k, n))
+        want = 0.0
+        for i in range(N):
+            positive = np.exp(a[i] @ b[i] / 0.2)
+            negatives = sum(np.exp(a[i] @ row / 0.2) for row in c)
+            want -= np.log(positive / (positive + negatives)) / N
+        assert InfoNCEPull(temperature=0.2)(q, k, n).item() == pytest.approx(want, rel=1e-5)
+
+    def test_only_the_query_takes_a_gradient(self):
+        q, k, n = (torch.randn(N, DIM, requires_grad=True) for _ in range(3))
+        InfoNCEPull(temperature=0.1)(q, k, n).backward()
+        assert q.grad.abs().sum() > 0
+        assert k.grad is None
+        assert n.grad is None
+
+    def test_logits_stay_float32_under_autocast(self):
+        q, k, n = (F.normalize(torch.randn(N, DIM), dim=1) for _ in range(3))
+        pull = InfoNCEPull(temperature=0.1)
+        with torch.autocast('cpu', torch.bfloat16):
+            got = pull(q, k, n)
+        assert torch.equal(got, pull(q, k, n))
+
+
+def terms(head, z, keys, **state):
+    return head.loss(z[:2], z[2:], [v.detach() for v in z[:2]], keys(N), **state)
+
+
+class TestLoGoHead:
+    def test_in_numpy(self, z, keys):
+        """Mean of two gg and four lg cosines, predictor included."""
+        head = build()
+        p = [head.pull.query(v).detach().numpy().astype(np.float64) for v in z]
+        t = [v.detach().numpy().astype(np.float64) for v in z]
+
+        def l_s(a, b):
+            a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
+            return -(a * b).sum(1).mean()
+
+        out = terms(head, z, keys)
+        gg = l_s(p[0], t[1]) + l_s(p[1], t[0])
+        lg = sum(l_s(p[i], t[g]) for i in (2, 3) for g in (0, 1))
+        assert out['loss_gg'].item() == pytest.approx(gg / 6, abs=1e-6)
+        assert out['loss_lg'].item() == pytest.approx(lg / 6, abs=1e-6)
+        assert out['loss_ll'].item() == pytest.approx(0.5 * out['push'].item())
+
+    def test_sum_is_the_papers_form(self, z, keys):
+        torch.manual_seed(1)
+        mean = build()
+        torch.manual_seed(1)
+        total = build(reduction='sum')
+        a, b = terms(mean, z, keys), terms(total, z, keys)
+        assert b['loss_gg'].item() == pytest.approx(3 * a['loss_gg'].item(), rel=1e-5)
+        assert b['loss_lg'].item() == pytest.approx(6 * a['loss_lg'].item(), rel=1e-5)
+
+    def test_one_sided_pulls_the_first_to_the_second(self, z, keys):
+        head = contrastive(gg_pairs='one_sided', affinity=None)
+        terms(head, z, keys, negatives=torch.randn(4, DIM))['loss_gg'].backward()
+        assert z[0].grad.abs().sum() > 0
+        assert z[1].grad is None
+
+    def test_l_lg_moves_locals_alone(self, z, keys):
+        """Equation 4: the targets are held, though they are the globals themselves."""
+        head = build(affinity=None)
+        head.loss(z[:2], z[2:], z[:2], keys(N))['loss_lg'].backward()
+        assert all(v.grad is None for v in z[:2])
+        assert all(v.grad.abs().sum() > 0 for v in z[2:])
+
+    def test_gg_targets_are_held(self, z, keys):
+        """Without the stop-gradient view 2 would feel being a target."""
+        head = build(affinity=None, gg_pairs='one_sided')
+        head.loss(z[:2], z[2:], z[:2], keys(N))['loss_gg'].backward()
+        assert z[1].grad is None
+
+    def test_l_ll_and_omega_share_no_gradient(self, z, keys):
+        head = build()
+        out = terms(head, z, keys)
+        omega = torch.autograd.grad(
+            out['loss_affinity'], z, retain_graph=True, allow_unused=True
+        )
+        assert omega == (None,) * 4
+        parameters = list(head.affinity.parameters())
+        push = torch.autograd.grad(
+            out['loss_ll'], parameters, retain_graph=True, allow_unused=True
+        )
+        assert push == (None,) * len(parameters)
+        moved = torch.autograd.grad(out['loss_ll'], z, allow_unused=True)
+        assert moved[0] is None
+        assert moved[2].abs().sum() > 0
+
+    def test_push_ratio_weighs_gradients(self, z, keys):
+        head = build(push_ratio=0.015)
+        out = terms(head, z, keys)
+        pull = torch.autograd.grad(out['loss_lg'], z[2:], retain_graph=True)
+        push = torch.autograd.grad(out['loss_ll'], z[2:])
+        norms = [torch.cat([g.flatten() for g in gs]).norm() for gs in (push, pull)]
+        assert (norms[0] / norms[1]).item() == pytest.approx(0.015, rel=1e-4)
+        assert out['push_ratio'].item() == pytest.approx(0.015, rel=1e-4)
+
+    def test_logs_the_ratio_that_lambda_gives(self, z, keys):
+        out = terms(build(lambda_ll=0.3), z, keys)
+        pull = torch.autograd.grad(out['loss_lg'], z[2:], retain_graph=True)
+        push = torch.autograd.grad(out['loss_ll'], z[2:])
+        norms = [torch.cat([g.flatten() for g in gs]).norm() for gs in (push, pull)]
+        assert out['push_ratio'].item() == pytest.approx(
+            (norms[0] / norms[1]).item(), rel=1e-4
+        )
+
+    def test_more_globals_and_locals(self, keys):
+        z = [torch.randn(N, DIM) for _ in range(6)]
+        head = contrastive(affinity=None)
+        negatives = torch.randn(4, DIM)
+        out = head.loss(z[:3], z[3:], z[:3], keys(N), negatives=negatives)
+        q = [head.pull.query(v) for v in z]
+        gg = [
+            head.pull(q[a], z[b], negatives) for a in range(3) for b in range(3) if a != b
+        ]
+        lg = [head.pull(q[a], z[b], negatives) for a in range(3, 6) for b in range(3)]
+        assert out['loss_gg'].item() == pytest.approx(sum(gg).item() / 15, rel=1e-5)
+        assert out['loss_lg'].item() == pytest.approx(sum(lg).item() / 15, rel=1e-5)
+
+    def test_no_locals_leave_gg(self, z, keys):
+        out = build().loss(z[:2], [], z[:2], keys(N))
+        assert list(out) == ['loss_gg']
+
+    def test_diagnostics_are_not_summed(self, z, keys):
+        """MMEngine adds every key with `loss` in it."""
+        assert [k for k in terms(build(), z, keys) if 'loss' in k] == [
+            'loss_gg',
+            'loss_lg',
+            'loss_ll',
+            'loss_affinity',
+        ]
+
+    @pytest.mark.parametrize(
+        ('changes', 'text'),
+        [
+            (dict(reduction='max'), "reduction='max', but it must be"),
+            (dict(gg_pairs='both'), "gg_pairs='both', but it must be"),
+        ],
+    )
+    def test_bad_choices(self, changes, text):
+        with pytest.raises(ValueError, match=text):
+            build(**changes)
+
+
+def test_gradient_norms_leave_no_gradient_behind(z):
+    weight = torch.randn(DIM, DIM, requires_grad=True)
+    outputs = [v @ weight for v in z[:2]]
+    one, other = (v.sum() for v in outputs)
+    first, second = gradient_norms([one + 0 * other, 2 * one + other], outputs)
+    assert first.item() == pytest.approx(math.sqrt(N * DIM))
+    assert second.item() == pytest.approx(math.sqrt(5 * N * DIM))
+    assert weight.grad is None

@@ -1,0 +1,306 @@
+"""Queue, teacher, split BN, shuffled keys, frozen calls, view counts."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mmlogo.models.parts.counter import Counter
+from mmlogo.models.parts.frozen import call_frozen
+from mmlogo.models.parts.norms import SplitBatchNorm2d, running_statistics
+from mmlogo.models.parts.pairs import GlobalLocal, roles_of
+from mmlogo.models.parts.queue import Queue
+from mmlogo.models.parts.shuffle import shuffle_order, shuffled
+from mmlogo.models.parts.teacher import Teacher
+
+
+class TestQueue:
+    def test_overwrites_the_oldest_and_wraps(self):
+        queue = Queue(length=6, dim=1)
+        batches = [torch.full((2, 1), float(i)) for i in range(4)]
+        for batch in batches:
+            queue.enqueue(batch)
+        assert queue.keys.squeeze().tolist() == [3, 3, 1, 1, 2, 2]
+        assert queue.pointer.value == 2
+
+    def test_a_snapshot_does_not_change(self):
+        queue = Queue(length=4, dim=2)
+        before = queue.negatives()
+        copied = before.clone()
+        queue.enqueue(torch.ones(2, 2))
+        assert torch.equal(before, copied)
+        assert not torch.equal(queue.negatives(), copied)
+
+    def test_starts_with_unit_vectors(self):
+        norms = Queue(length=16, dim=8).keys.norm(dim=1)
+        torch.testing.assert_close(norms, torch.ones(16))
+
+    def test_refuses_a_batch_that_does_not_divide_it(self):
+        with pytest.raises(
+            ValueError, match=r'queue length 8 is not a multiple of the 3 keys'
+        ):
+            Queue(length=8, dim=2).enqueue(torch.zeros(3, 2))
+
+    def test_pointer_survives_a_checkpoint(self):
+        queue, other = Queue(length=6, dim=1), Queue(length=6, dim=1)
+        queue.enqueue(torch.ones(2, 1))
+        assert other.pointer.value == 0  # the cached value must not outlive the load
+        other.load_state_dict(queue.state_dict())
+        assert other.pointer.value == 2
+
+
+def test_counter_is_a_buffer_and_an_int():
+    counter = Counter()
+    counter.set(7)
+    assert counter.value == 7
+    assert int(counter.state_dict()['count']) == 7
+
+
+class Pooled(nn.Module):
+    """A neck: a tuple of feature maps to a tuple of vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return (self.fc(x[0].mean((2, 3))),)
+
+
+class Conv(nn.Sequential):
+    def forward(self, x):
+        return (super().forward(x),)
+
+
+@pytest.fixture
+def student():
+    return Conv(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), Pooled()
+
+
+def step(module: nn.Module) -> None:
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(1.0)
+
+
+class TestTeacher:
+    def test_follows_by_the_formula(self, student):
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
+        teacher.follow(backbone=backbone, neck=neck)
+        before = [p.clone() for p in teacher.parameters()]
+        step(backbone), step(neck)
+        teacher.follow(backbone=backbone, neck=neck)
+        new = [*backbone.parameters(), *neck.parameters()]
+        for old, p, q in zip(before, teacher.parameters(), new, strict=True):
+            torch.testing.assert_close(p, 0.9 * old + 0.1 * q)
+
+    def test_starts_as_the_student_even_if_that_was_initialised_later(self, student):
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
+        step(backbone)
+        backbone[1].running_mean.fill_(3.0)
+        teacher.follow(backbone=backbone, neck=neck)
+        for p, q in zip(teacher.backbone.parameters(), backbone.parameters(), strict=True):
+            assert torch.equal(p, q)
+        assert torch.equal(teacher.backbone[1].running_mean, torch.full((4,), 3.0))
+
+    def test_moves_once_per_optimiser_step(self, student):
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5)
+        optimizer = torch.optim.SGD([*backbone.parameters(), *neck.parameters()], lr=0.1)
+        teacher.follow(backbone=backbone, neck=neck)
+        neck(backbone(torch.rand(2, 3, 8, 8)))[0].sum().backward()
+        optimizer.step()
+        teacher.follow(backbone=backbone, neck=neck)
+        once = [p.clone() for p in teacher.parameters()]
+        teacher.follow(backbone=backbone, neck=neck)  # the next micro-batch
+        assert all(
+            torch.equal(a, b) for a, b in zip(once, teacher.parameters(), strict=True)
+        )
+        assert teacher.updates.value == 2
+
+    def test_keeps_its_own_batch_statistics(self, student):
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
+        teacher.follow(backbone=backbone, neck=neck)
+        backbone(torch.rand(4, 3, 8, 8))
+        assert torch.equal(teacher.backbone[1].running_mean, torch.zeros(4))
+        teacher(torch.rand(4, 3, 8, 8))
+        assert not torch.equal(teacher.backbone[1].running_mean, torch.zeros(4))
+
+    def test_gives_no_gradient(self, student):
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
+        assert not teacher(torch.rand(2, 3, 8, 8, requires_grad=True)).requires_grad
+        assert not any(p.requires_grad for p in teacher.parameters())
+
+    def test_moves_with_the_model(self, student):
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5).double()
+        teacher.follow(backbone=backbone.double(), neck=neck.double())
+        step(backbone)
+        teacher.follow(backbone=backbone, neck=neck)
+        gap = next(backbone.parameters()) - next(teacher.backbone.parameters())
+        torch.testing.assert_close(gap, torch.full_like(gap, 0.5))
+
+    def test_next_update_is_the_same_after_a_checkpoint(self, student):
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
+        teacher.follow(backbone=backbone, neck=neck)
+        step(backbone)
+        resumed = Teacher(backbone=backbone, neck=neck, momentum=0.9)
+        resumed.load_state_dict(copy.deepcopy(teacher.state_dict()))
+        for one in (teacher, resumed):
+            one.follow(backbone=backbone, neck=neck)
+        for p, q in zip(teacher.parameters(), resumed.parameters(), strict=True):
+            assert torch.equal(p, q)
+
+    def test_momentum_is_the_papers(self, student):
+        with pytest.raises(ValueError, match='weight of the old parameters'):
+            Teacher(backbone=student[0], neck=student[1], momentum=1.5)
+
+
+class TestSplitBN:
+    def test_equals_separate_batch_norms(self):
+        x = torch.randn(12, 5, 3, 3) * 2 + 1
+        split = SplitBatchNorm2d(5, num_splits=3)
+        nn.init.normal_(split.weight), nn.init.normal_(split.bias)
+        out = split(x)
+        for part in range(3):
+            plain = nn.BatchNorm2d(5)
+            plain.weight, plain.bias = split.weight, split.bias
+            torch.testing.assert_close(out[part::3], plain(x[part::3]))
+
+    def test_running_statistics_are_the_mean_of_the_parts(self):
+        x = torch.randn(8, 2, 3, 3)
+        split = SplitBatchNorm2d(2, num_splits=2)
+        parts = [nn.BatchNorm2d(2), nn.BatchNorm2d(2)]
+        split(x), parts[0](x[0::2]), parts[1](x[1::2])
+        for name in ('running_mean', 'running_var'):
+            expected = torch.stack([getattr(p, name) for p in parts]).mean(0)
+            torch.testing.assert_close(getattr(split, name), expected)
+
+    def test_is_batch_norm_in_evaluation(self):
+        x, split, plain = torch.randn(3, 2, 4, 4), SplitBatchNorm2d(2), nn.BatchNorm2d(2)
+        assert torch.equal(split.eval()(x), plain.eval()(x))
+
+    @pytest.mark.parametrize('n', [6, 4])
+    def test_refuses_a_batch_it_cannot_divide(self, n):
+        with pytest.raises(ValueError, match=rf'batch of {n} cannot be divided into 4'):
+            SplitBatchNorm2d(2, num_splits=4)(torch.randn(n, 2, 2, 2))
+
+
+def test_running_statistics_stay_or_follow():
+    norm, x = nn.BatchNorm2d(2), torch.randn(4, 2, 3, 3) + 5
+    with running_statistics(norm, follow=False):
+        norm(x)
+    assert torch.equal(norm.running_mean, torch.zeros(2))
+    with running_statistics(norm, follow=True):
+        norm(x)
+    assert (norm.running_mean > 0.3).all()
+    assert norm.momentum == 0.1
+
+
+class TestShuffle:
+    def test_gives_every_sample_its_own_key(self, keys):
+        x = torch.arange(10.0)[:, None]
+        assert torch.equal(shuffled(lambda v: v * 2, x, keys(10), 0), x * 2)
+
+    def test_encodes_in_another_order(self, keys):
+        seen = []
+        x = torch.arange(32.0)[:, None]
+        shuffled(lambda v: seen.append(v) or v, x, keys(32), 0)
+        assert not torch.equal(seen[0], x)
+        assert torch.equal(seen[0].sort(0).values, x)
+
+    def test_order_depends_on_epoch_and_view_alone(self, keys):
+        orders = [
+            shuffle_order(keys(64), 0),
+            shuffle_order(keys(64), 1),
+            shuffle_order(keys(64, epoch=1), 0),
+            shuffle_order(keys(64, seed=1), 0),
+        ]
+        assert torch.equal(orders[0], shuffle_order(keys(64), 0))
+        for a in range(4):
+            assert torch.equal(orders[a].sort().values, torch.arange(64))
+            for b in range(a):
+                assert not torch.equal(orders[a], orders[b])
+
+    def test_moves_whole_samples_whatever_their_order(self, keys):
+        """The order of the samples in the batch does not change who sits where."""
+        k, mixed = keys(16), torch.randperm(16)
+        assert torch.equal(k[shuffle_order(k, 0)], k[mixed][shuffle_order(k[mixed], 0)])
+
+
+def test_frozen_call_moves_the_input_alone():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).train()
+    x = torch.randn(5, 3, requires_grad=True)
+    before = net[1].running_mean.clone()
+    call_frozen(net, x).sum().backward()
+    assert x.grad.abs().sum() > 0
+    assert all(p.grad is None for p in net.parameters())
+    assert torch.equal(net[1].running_mean, before)
+    assert net.training
+    torch.testing.assert_close(call_frozen(net, x), net.eval()(x))
+
+
+class TestRoles:
+    def views(self, n):
+        return [torch.full((1,), float(i)) for i in range(n)]
+
+    def test_split(self):
+        views = GlobalLocal.split(self.views(5), 2)
+        assert [len(part) for part in views] == [2, 3]
+        assert views.local_views[0].item() == 2
+
+    @pytest.mark.parametrize(
+        ('count', 'num_globals', 'text'),
+        [
+            (1, 2, 'the batch has 1 views per image and 2'),
+            (3, 1, '1 global views per image, but pulling needs at least 2'),
+            (3, 2, '1 local view per image'),
+        ],
+    )
+    def test_too_few(self, count, num_globals, text):
+        with pytest.raises(ValueError, match=text):
+            GlobalLocal.split(self.views(count), num_globals)
+
+    def test_one_tensor_is_one_view(self):
+        with pytest.raises(ValueError, match='the batch has 1 views'):
+            GlobalLocal.split(torch.zeros(4, 3, 8, 8), 2)
+
+    def test_who_knows_the_roles(self):
+        unknowing, knowing = nn.Identity(), nn.Identity()
+        knowing.num_globals, knowing.num_locals = 3, 2
+        assert roles_of(knowing, None) == (3, 2)
+        assert roles_of(unknowing, 2) == (2, None)
+        with pytest.raises(ValueError, match='does not say which views are global'):
+            roles_of(unknowing, None)
+        with pytest.raises(ValueError, match='num_globals=2, but the data preprocessor'):
+            roles_of(knowing, 2)
+
+
+def test_numpy_has_the_same_shuffled_bn(keys):
+    """Split BN after a shuffle, against a loop over parts in NumPy."""
+    x = torch.randn(8, 3, 2, 2)
+    split = SplitBatchNorm2d(3, num_splits=2)
+    got = shuffled(lambda v: split(v).flatten(1), x, keys(8), 0)
+    order, a = shuffle_order(keys(8), 0).numpy(), x.numpy().astype(np.float64)
+    want = np.zeros_like(a)
+    for part in range(2):
+        rows = order[part::2]
+        mean = a[rows].mean((0, 2, 3), keepdims=True)
+        var = a[rows].var((0, 2, 3), keepdims=True)
+        want[rows] = (a[rows] - mean) / np.sqrt(var + split.eps)
+    np.testing.assert_allclose(got.detach().numpy(), want.reshape(8, -1), atol=1e-5)
+    assert not np.allclose(
+        want.reshape(8, -1),
+        F.batch_norm(x, None, None, training=True).flatten(1),
+        atol=1e-2,
+    )

@@ -1,0 +1,248 @@
+"""Claims about whole algorithms, the same for each of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import ALGORITHMS, VIEWS, build, logo_head, moco, moco_logo, simsiam_logo
+from mmengine.optim import OptimWrapper
+from mmpretrain.structures import DataSample
+
+from mmlogo.models.parts.norms import SplitBatchNorm2d
+
+N = 8
+
+
+@pytest.fixture
+def batch(photo_images, keys):
+    return dict(inputs=photo_images[:N], key=keys(N))
+
+
+def losses(model, batch) -> dict:
+    return model(**model.data_preprocessor(batch, True), mode='loss')
+
+
+@pytest.mark.parametrize('name', ALGORITHMS)
+class TestEvery:
+    def test_every_parameter_gets_a_gradient_and_no_target_does(self, name, batch):
+        model = build(ALGORITHMS[name]())
+        total, _ = model.parse_losses(losses(model, batch))
+        total.backward()
+        for parameter_name, p in model.named_parameters():
+            if parameter_name.startswith('teacher.'):
+                assert p.grad is None
+            else:
+                assert p.grad is not None, parameter_name
+                assert p.grad.abs().sum() > 0 or 'bias' in parameter_name, parameter_name
+
+    def test_steps_lower_the_loss(self, name, photo_images, keys):
+        """Twenty steps on one batch, with one set of negatives."""
+        model = build(ALGORITHMS[name]())
+        queued = {k: v.clone() for k, v in model.state_dict().items() if k.startswith('queue.')}
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        wrapper = OptimWrapper(optimizer)
+        data = dict(inputs=photo_images, key=keys(len(photo_images)))
+        log = []
+        for _ in range(20):
+            log.append(model.train_step(data, wrapper)['loss'].item())
+            # or the batch's own keys, enqueued before, would be its negatives
+            model.load_state_dict(queued, strict=False)
+        assert sum(log[-3:]) / 3 < log[0] - 0.1
+
+    def test_extracts_features(self, name, photo_images):
+        model = build(ALGORITHMS[name]()).eval()
+        inputs = model.data_preprocessor(dict(inputs=photo_images), False)['inputs']
+        feats = model(inputs, mode='tensor')
+        assert feats[-1].shape == (len(photo_images), 32, 4, 4)
+
+    def test_is_a_function_of_the_keys(self, name, batch, keys):
+        """Nothing draws from the global random state in a step."""
+        model = build(ALGORITHMS[name]())
+        state = {k: v.clone() for k, v in model.state_dict().items()}
+        results = []
+        for seed in (1, 2):
+            model.load_state_dict(state)
+            torch.manual_seed(seed)
+            results.append(model.parse_losses(losses(model, batch))[0])
+        assert torch.equal(*results)
+        model.load_state_dict(state)
+        other = losses(model, dict(batch, key=keys(N, epoch=1)))
+        assert not torch.equal(model.parse_losses(other)[0], results[0])
+
+    def test_next_step_after_a_checkpoint_is_the_same(self, name, batch, keys):
+        """Save -> load -> step is bit-equal: teacher, queue, pointer, statistics."""
+        model, other = build(ALGORITHMS[name]()), None
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+        for epoch in range(3):
+            model.train_step(dict(batch, key=keys(N, epoch=epoch)), wrapper)
+        other = build(ALGORITHMS[name]())
+        other.load_state_dict(model.state_dict())
+        after = dict(batch, key=keys(N, epoch=9))
+        wrappers = [wrapper, OptimWrapper(torch.optim.SGD(other.parameters(), lr=0.1))]
+        for one, w in zip((model, other), wrappers, strict=True):
+            one.train_step(after, w)
+        for (key, a), b in zip(
+            model.state_dict().items(), other.state_dict().values(), strict=True
+        ):
+            assert torch.equal(a, b), key
+
+    def test_eats_mmpretrains_batches(self, name, batch):
+        """Views and data samples of mmpretrain's own MultiView pipelines."""
+        model = build(ALGORITHMS[name]())
+        views = model.data_preprocessor(batch, True)['inputs']
+        samples = [DataSample() for _ in range(N)]
+        total, _ = model.parse_losses(model(views, samples, mode='loss'))
+        assert torch.isfinite(total)
+
+
+class TestSimSiamLoGo:
+    def test_is_simsiam_without_locals(self, batch):
+        """Two globals, symmetric, mean: mmpretrain's SimSiam to the last bit."""
+        views = dict(global_views=VIEWS['global_views'])
+        ours, theirs = build(simsiam_logo(views)), build(ALGORITHMS['SimSiam'](views))
+        assert ours.head.affinity is None
+        state = {
+            k.replace('head.pull.predictor', 'head.predictor'): v
+            for k, v in ours.state_dict().items()
+        }
+        theirs.load_state_dict(state)
+        a, b = (sum(losses(model, batch).values()) for model in (ours, theirs))
+        torch.testing.assert_close(a, b)
+
+    def test_stop_gradient_is_in_place(self, batch, monkeypatch):
+        """With the detach taken out of the pull, the encoder's gradient changes."""
+        views = dict(global_views=VIEWS['global_views'])
+
+        def gradient():
+            model = build(simsiam_logo(views))
+            sum(losses(model, batch).values()).backward()
+            return model.neck.fc0.weight.grad
+
+        held = gradient()
+        from mmlogo.models.heads.pull import CosinePull
+
+        monkeypatch.setattr(
+            CosinePull,
+            'forward',
+            lambda self, p, t: -F.cosine_similarity(p, t, dim=1).mean(),
+        )
+        assert not torch.allclose(held, gradient(), rtol=1e-2)
+
+    def test_statistics_can_ignore_locals(self, batch):
+        follow, ignore = (
+            build(simsiam_logo(local_statistics=flag)) for flag in (True, False)
+        )
+        for model in (follow, ignore):
+            losses(model, batch)
+        assert ignore.backbone.bn1.momentum == 0.1
+        views = dict(global_views=VIEWS['global_views'])
+        alone = build(simsiam_logo(views))
+        losses(alone, batch)
+        torch.testing.assert_close(
+            ignore.backbone.bn1.running_mean, alone.backbone.bn1.running_mean
+        )
+        assert not torch.allclose(
+            follow.backbone.bn1.running_mean, alone.backbone.bn1.running_mean
+        )
+
+    @pytest.mark.parametrize('counts', [(1, 2), (2, 1), (0, 2)])
+    def test_refuses_too_few_views(self, counts):
+        views = {
+            k: dict(v, count=c) for (k, v), c in zip(VIEWS.items(), counts, strict=True)
+        }
+        with pytest.raises(ValueError, match=r'views? per image'):
+            build(simsiam_logo(views))
+
+    def test_asks_for_the_number_of_globals(self):
+        cfg = simsiam_logo(data_preprocessor=dict(type='SelfSupDataPreprocessor'))
+        with pytest.raises(ValueError, match='set `model.num_globals`'):
+            build(cfg)
+        assert build(cfg | dict(num_globals=2)).num_globals == 2
+
+
+class TestMoCo:
+    @pytest.mark.parametrize('make', [moco, moco_logo])
+    def test_negatives_hold_no_key_of_the_batch(self, make, batch):
+        model = build(make())
+        pull = model.head if make is moco else model.head.pull
+        seen = []
+        forward = pull.forward
+        pull.forward = lambda q, k, negatives: (
+            seen.append((k, negatives)) or forward(q, k, negatives)
+        )
+        losses(model, batch)
+        for k, negatives in seen:
+            assert (negatives @ k.T).max() < 1 - 1e-4
+        queued = model.queue.negatives()
+        assert (queued @ seen[0][0].T).amax(0).min() > 1 - 1e-5  # and now they are in
+
+    def test_asymmetric_enqueues_one_key_set_and_symmetric_two(self, batch):
+        for symmetric, count in ((False, N), (True, 2 * N)):
+            model = build(moco(symmetric=symmetric))
+            losses(model, batch)
+            assert model.queue.pointer.value == count
+
+    def test_symmetric_is_the_sum_of_both_directions(self, batch):
+        def run(cfg, inputs=None):
+            model = build(cfg)
+            data = model.data_preprocessor(batch, True)
+            views = data['inputs'][:2] if inputs is None else inputs(data['inputs'])
+            torch.manual_seed(0)
+            return model.eval(), views, data['data_samples']
+
+        model, views, keys = run(moco(symmetric=True))
+        both = model.loss(views, keys)['loss']
+        model, _, _ = run(moco())
+        one = model.loss(views, keys)['loss']
+        model, _, _ = run(moco())
+        other = model.loss(views[::-1], keys)['loss']
+        torch.testing.assert_close(both, one + other)
+
+    def test_locals_never_enter_the_queue(self, batch):
+        model = build(moco_logo())
+        losses(model, batch)
+        assert model.queue.pointer.value == 2 * N  # the globals' keys
+
+    def test_query_and_key_have_other_neighbours(self, batch):
+        """Without the shuffle, split BN would give both views the same parts."""
+        model = build(moco())
+        norm = model.teacher.backbone.bn1
+        assert isinstance(norm, SplitBatchNorm2d)
+        seen = []
+        norm.register_forward_pre_hook(lambda _, x: seen.append(x[0].mean((1, 2, 3))))
+        model.backbone.bn1.register_forward_pre_hook(
+            lambda _, x: seen.append(x[0].mean((1, 2, 3)))
+        )
+        losses(model, batch)
+        model_views = model.data_preprocessor(batch, True)['inputs']
+        in_order = model.teacher.backbone.conv1(model_views[1]).mean((1, 2, 3))
+        key_inputs = next(s for s in seen if not s.requires_grad)
+        assert not torch.allclose(key_inputs, in_order)
+        torch.testing.assert_close(key_inputs.sort().values, in_order.sort().values)
+
+    def test_teacher_is_moved_before_its_keys(self, batch):
+        model = build(moco(momentum=0.5))
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.5))
+        model.train_step(batch, wrapper)
+        start = model.teacher.neck.fc.weight.clone()
+        student = model.neck.fc.weight.clone()
+        model.train_step(batch, wrapper)
+        torch.testing.assert_close(
+            model.teacher.neck.fc.weight, 0.5 * start + 0.5 * student
+        )
+
+    def test_queue_must_fit_the_keys_of_a_step(self, batch):
+        with pytest.raises(
+            ValueError, match='queue length 12 is not a multiple of the 8 keys'
+        ):
+            losses(build(moco(queue=dict(length=12, dim=8))), batch)
+
+    def test_logo_without_locals_builds_no_affinity(self):
+        views = dict(global_views=VIEWS['global_views'])
+        assert build(moco_logo(views)).head.affinity is None
+
+
+def test_head_without_affinity_still_pulls_locals(batch):
+    model = build(simsiam_logo(head=logo_head(affinity=None)))
+    assert set(losses(model, batch)) == {'loss_gg', 'loss_lg'}

@@ -1,0 +1,240 @@
+"""Pretrain SimSiam-LoGo in minutes on a CPU, without any download of data.
+
+    tools/quickstart.py [--work-dir DIR] [--cfg-options KEY=VALUE ...]
+
+Trains `configs/quickstart.py` on tiles of photographs that come with scikit-image
+and scikit-learn, prints the k-NN accuracy of raw pixels, of the untrained and of
+the trained network, and draws the views, the curves and a map of the features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+warnings.filterwarnings('ignore')  # of imports; the log file has the run's own
+
+import torch  # noqa: E402
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+
+MMLogger.get_instance('mmengine', log_level='ERROR')  # packages speak while imported
+
+from mmlogo.config import load_config  # noqa: E402
+from mmlogo.datasets.photo_tiles import FREE  # noqa: E402
+from mmlogo.engine import launch  # noqa: E402
+from mmlogo.engine.hooks import unwrapped  # noqa: E402
+from mmlogo.engine.lint import check_keys  # noqa: E402
+from mmlogo.evaluation import Features  # noqa: E402
+from mmlogo.views import SampleKey, pack_keys  # noqa: E402
+from mmlogo.visualization import draw_curves, draw_embedding, draw_views  # noqa: E402
+from mmlogo.visualization.curves import find_scalars, read_scalars  # noqa: E402
+
+CONFIG = 'mmlogo::quickstart.py'
+PICTURES = ('views.png', 'curves.png', 'embedding.png')
+SHOWN = ('astronaut', 'coffee', 'rocket', 'cat')  # in views.png; all of FREE
+
+
+class Result(NamedTuple):
+    """What a quickstart ends with; accuracies are k -> per cent."""
+
+    raw: dict[int, float]
+    untrained: dict[int, float]
+    trained: dict[int, float]
+    images_per_s: float  # median of the log
+    seconds: float  # of training and its validation
+    work_dir: Path
+    checkpoint: Path
+    log: Path
+    sizes: tuple[int, int]  # of the bank, of the queries
+
+
+class QuietRunner(Runner):
+    """A Runner that tells its log file everything and the terminal only errors."""
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.ERROR)
+        return logger
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--work-dir', default='work_dirs/quickstart', help='emptied first')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override values, such as train_cfg.max_epochs=3',
+    )
+    args = parser.parse_args()
+    try:
+        result = quickstart(Path(args.work_dir), args.cfg_options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f'quickstart: {error}', file=sys.stderr)
+        return 1
+    show(result)
+    return 0
+
+
+def quickstart(work_dir: Path, options: dict | None = None) -> Result:
+    """Train, evaluate and draw into `work_dir`.
+
+    Args:
+        work_dir: Emptied first, if a quickstart made it.
+        options: Values of the config to override, by dotted key.
+
+    Raises:
+        ValueError: If `work_dir` holds something else, or a key is misspelt.
+    """
+    cfg = prepare(work_dir, options or {})
+    empty(work_dir)
+    runner = QuietRunner.from_cfg(cfg)
+    begun = time.perf_counter()
+    runner.train()
+    seconds = time.perf_counter() - begun
+    raw = raw_pixels(runner)
+    draw(runner, work_dir, raw)
+    knn = read_scalars(work_dir).knn
+    return Result(
+        raw=raw,
+        untrained={k: dict(points)[0.0] for k, points in knn.items()},
+        trained={k: points[-1][1] for k, points in knn.items()},
+        images_per_s=images_per_second(work_dir),
+        seconds=seconds,
+        work_dir=work_dir,
+        checkpoint=Path((work_dir / 'last_checkpoint').read_text().strip()),
+        log=next(find_scalars(work_dir).parents[1].glob('*.log')),
+        sizes=(len(runner.val_loop.bank_dataloader.dataset), len(runner.val_dataloader.dataset)),
+    )
+
+
+def prepare(work_dir: Path, options: dict) -> Config:
+    """The config to run, in bfloat16 where that is faster."""
+    cfg = load_config(CONFIG)
+    cfg.merge_from_dict(options)
+    cfg.work_dir = str(work_dir)
+    # Without AVX-512 a CPU computes bfloat16 convolutions slower than float32 ones.
+    if torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == 'AVX512':
+        launch.use_amp(cfg)
+    check_keys(cfg)
+    return cfg
+
+
+def empty(work_dir: Path) -> None:
+    """Remove an earlier quickstart.
+
+    Raises:
+        ValueError: If the folder does not look like one.
+    """
+    if work_dir.exists() and any(work_dir.iterdir()):
+        if not (work_dir / Path(CONFIG.removeprefix('mmlogo::')).name).is_file():
+            raise ValueError(
+                f'{work_dir} holds files that no quickstart wrote, and is emptied before '
+                'one starts; give another folder with --work-dir'
+            )
+        shutil.rmtree(work_dir)
+
+
+def raw_pixels(runner: Runner) -> dict[int, float]:
+    """k-NN accuracy of what the network is fed, normalised pixels, by k."""
+    loop, metric = runner.val_loop, runner.val_evaluator.metrics[0]
+    preprocess = unwrapped(runner.model).data_preprocessor
+    bank, query = (
+        Features(
+            preprocess(dict(inputs=dataset.images), False)['inputs'].flatten(1),
+            dataset.labels.to(preprocess.device),
+            torch.arange(len(dataset)),
+        )
+        for dataset in (loop.bank_dataloader.dataset, loop.dataloader.dataset)
+    )
+    scores = metric.compute(bank, query)
+    return {k: scores[f'top1_k{k}'] for k in metric.k}
+
+
+def images_per_second(work_dir: Path) -> float:
+    lines = find_scalars(work_dir).read_text().splitlines()
+    speeds = [json.loads(line).get('images_per_s') for line in lines]
+    return statistics.median(speed for speed in speeds if speed is not None)
+
+
+def draw(runner: Runner, work_dir: Path, raw: dict[int, float]) -> None:
+    """The three pictures; photographs shown in them are free, FREE says how."""
+    train, sampler = runner.train_dataloader.dataset, runner.train_dataloader.sampler
+    classes = train.metainfo['classes']
+    tiles = [
+        (name, _middle(train.labels == classes.index(name))) for name in SHOWN if name in classes
+    ]
+    if tiles:
+        draw_views(
+            [train.images[n] for _, n in tiles],
+            pack_keys([SampleKey(n, 0, sampler.seed) for _, n in tiles]),
+            unwrapped(runner.model).data_preprocessor.specs,
+            work_dir / 'views.png',
+            [f'tile of {name}' for name, _ in tiles],
+        )
+    draw_curves(work_dir, work_dir / 'curves.png', raw)
+    test = runner.val_dataloader.dataset
+    runner.model.eval()
+    features = runner.val_loop.collect(runner.val_dataloader, report=False)
+    features = features[runner.val_evaluator.metrics[0].features]
+    free = [
+        n for n, i in enumerate(features.label.tolist()) if test.metainfo['classes'][i] in FREE
+    ]
+    draw_embedding(
+        features.feature,
+        features.label,
+        test.metainfo['classes'],
+        work_dir / 'embedding.png',
+        {n: test.images[features.index[n]] for n in free},
+        f'{len(test):,} test tiles as the trained network sees them (t-SNE)',
+    )
+
+
+def _middle(mask: torch.Tensor) -> int:
+    where = mask.nonzero().squeeze(1)
+    return int(where[len(where) // 2])
+
+
+def show(result: Result) -> None:
+    """Print the accuracies side by side, and where everything is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title='k-NN accuracy, %', title_justify='left', title_style='bold')
+    table.add_column('features')
+    for k in result.trained:
+        table.add_column(f'k = {k}', justify='right')
+    for name, scores in (
+        ('raw pixels', result.raw),
+        ('untrained network', result.untrained),
+        ('trained network', result.trained),
+    ):
+        style = 'bold' if scores is result.trained else None
+        table.add_row(name, *(f'{scores[k]:.1f}' for k in result.trained), style=style)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    bank, queries = result.sizes
+    minutes, seconds = divmod(round(result.seconds), 60)
+    print(f'{queries:,} test tiles, neighbours among {bank:,} training tiles')
+    print(f'trained in {minutes} min {seconds} s at {result.images_per_s:.0f} images/s')
+    print(f'pictures    {", ".join(str(result.work_dir / name) for name in PICTURES)}')
+    print(f'checkpoint  {result.checkpoint}')
+    print(f'log         {result.log}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
