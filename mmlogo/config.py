@@ -35,7 +35,9 @@ def config_path(name: str) -> Path:
     inside = name.startswith(PREFIX)
     path = configs_folder() / name.removeprefix(PREFIX) if inside else Path(name)
     if not path.is_file():
-        names = [str(p.relative_to(configs_folder())) for p in configs_folder().rglob('*.py')]
+        names = [
+            str(p.relative_to(configs_folder())) for p in configs_folder().rglob('*.py')
+        ]
         near = get_close_matches(path.name, names, 1)
         hint = f"; did you mean '{PREFIX}{near[0]}'?" if near else ''
         raise FileNotFoundError(f'there is no config {name!r}{hint}')
@@ -45,7 +47,9 @@ def config_path(name: str) -> Path:
 def _with_ours(get_path: Callable[[str, str], tuple]) -> Callable[[str, str], tuple]:
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         if cfg_path.startswith(PREFIX):
-            return str(config_path(cfg_path)), 'mmlogo'
+            # No scope: our configs say default_scope themselves, and MMEngine would
+            # hand `_scope_` on to collate functions, which refuse it.
+            return str(config_path(cfg_path)), None
         return get_path(cfg_path, filename)
 
     return get_cfg_path

@@ -15,7 +15,9 @@ def _child(name: str, of: Registry, locations: list[str]) -> Registry:
     return Registry(name, parent=of, scope='mmlogo', locations=locations)
 
 
-DATA_SAMPLERS = _child('data sampler', parent.DATA_SAMPLERS, ['mmpretrain.datasets', 'mmlogo.datasets'])
+DATA_SAMPLERS = _child(
+    'data sampler', parent.DATA_SAMPLERS, ['mmpretrain.datasets', 'mmlogo.datasets']
+)
 DATASETS = _child('dataset', parent.DATASETS, ['mmpretrain.datasets', 'mmlogo.datasets'])
 EVALUATORS = _child('evaluator', parent.EVALUATORS, ['mmpretrain.evaluation'])
 HOOKS = _child('hook', parent.HOOKS, ['mmpretrain.engine', 'mmlogo.engine'])
@@ -25,18 +27,32 @@ METRICS = _child('metric', parent.METRICS, ['mmpretrain.evaluation', 'mmlogo.eva
 # Its parent is the root: the Runner looks wrappers up there, and from the root only
 # direct children are seen. mmpretrain has none of its own.
 MODEL_WRAPPERS = _child('model_wrapper', ROOT_MODEL_WRAPPERS, ['mmlogo.engine'])
-MODELS = _child('model', parent.MODELS, ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views'])
-OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS, ['mmpretrain.engine', 'mmlogo.engine'])
-OPTIM_WRAPPERS = _child('optimizer wrapper', parent.OPTIM_WRAPPERS, ['mmpretrain.engine', 'mmlogo.engine'])
+MODELS = _child(
+    'model', parent.MODELS, ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views']
+)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor',
+    parent.OPTIM_WRAPPER_CONSTRUCTORS,
+    ['mmpretrain.engine', 'mmlogo.engine'],
+)
+OPTIM_WRAPPERS = _child(
+    'optimizer wrapper', parent.OPTIM_WRAPPERS, ['mmpretrain.engine', 'mmlogo.engine']
+)
 OPTIMIZERS = _child('optimizer', parent.OPTIMIZERS, ['mmpretrain.engine'])
-PARAM_SCHEDULERS = _child('parameter scheduler', parent.PARAM_SCHEDULERS, ['mmpretrain.engine'])
-RUNNER_CONSTRUCTORS = _child('runner constructor', parent.RUNNER_CONSTRUCTORS, ['mmpretrain.engine'])
+PARAM_SCHEDULERS = _child(
+    'parameter scheduler', parent.PARAM_SCHEDULERS, ['mmpretrain.engine']
+)
+RUNNER_CONSTRUCTORS = _child(
+    'runner constructor', parent.RUNNER_CONSTRUCTORS, ['mmpretrain.engine']
+)
 RUNNERS = _child('runner', parent.RUNNERS, ['mmpretrain.engine'])
 TASK_UTILS = _child('task util', parent.TASK_UTILS, ['mmpretrain.models'])
 TRANSFORMS = _child('transform', parent.TRANSFORMS, ['mmpretrain.datasets', 'mmlogo.views'])
 VISBACKENDS = _child('vis_backend', parent.VISBACKENDS, ['mmpretrain.visualization'])
 VISUALIZERS = _child('visualizer', parent.VISUALIZERS, ['mmpretrain.visualization'])
-WEIGHT_INITIALIZERS = _child('weight initializer', parent.WEIGHT_INITIALIZERS, ['mmpretrain.models'])
+WEIGHT_INITIALIZERS = _child(
+    'weight initializer', parent.WEIGHT_INITIALIZERS, ['mmpretrain.models']
+)
 
 __all__ = [
     'FUNCTIONS',

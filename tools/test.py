@@ -22,6 +22,7 @@ def main() -> None:
     cfg = launch.prepare(load_config(args.config), args)
     launch.set_checkpoint(cfg, args.checkpoint)
     check_keys(cfg)
+    launch.check_data_roots(cfg)
     Runner.from_cfg(cfg).test()
 
 

@@ -39,7 +39,8 @@ class InMemoryImages(Dataset):
     """
 
     def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
-        assert images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3
+        assert images.dtype == torch.uint8
+        assert images.shape[1:2] == (3,)
         assert len(images) == len(labels)
         self.images, self.labels = images, labels
         self.metainfo = dict(classes=tuple(classes))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator
 
 import torch
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from rich.console import Console
+from rich.progress import Progress, TaskID
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmlogo.engine.unwrap import unwrapped
 from mmlogo.registry import HOOKS
 from mmlogo.views.transforms import MultiCrop
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 @HOOKS.register_module()
@@ -131,12 +128,14 @@ class ThroughputHook(Hook):
         window: Iterations averaged.
     """
 
-    priority = 'BELOW_NORMAL'  # after IterTimerHook, before LoggerHook
+    priority = 'NORMAL'  # after IterTimerHook by order, before LoggerHook
 
     def __init__(self, window: int = 20) -> None:
         self.window = window
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
         hub, loader = runner.message_hub, runner.train_dataloader
         step = hub.get_scalar('train/time').mean(self.window)
         wait = hub.get_scalar('train/data_time').mean(self.window)
@@ -174,19 +173,18 @@ class ProgressHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self) -> None:
-        self._bar: Iterator | None = None
-        self._task = None
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
 
     def before_train(self, runner) -> None:
         if is_main_process() and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
             self._bar = Progress(console=Console(stderr=True))
             self._task = self._bar.add_task('training', total=runner.max_iters)
             self._bar.start()
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
         done, total = runner.iter + 1, runner.max_iters
         speed = runner.message_hub.get_scalar('train/images_per_s').current()
         text = f'epoch {runner.epoch + 1}/{runner.max_epochs}, {speed:.0f} images/s'

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import autocast
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
+from mmlogo.engine.unwrap import unwrapped
 from mmlogo.evaluation.features import Features, assemble, extract, labels_and_indices
 from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.registry import LOOPS
@@ -77,8 +77,7 @@ class KNNLoop(BaseLoop):
 
     def collect(self, dataloader: DataLoader, report: bool) -> dict[str, Features]:
         """Features of a loader by source; hooks hear of the queries."""
-        model = self.runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(self.runner.model)
         parts: dict[str, list[Features]] = {
             metric.features: [] for metric in self.evaluator.metrics
         }

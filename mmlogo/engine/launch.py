@@ -15,6 +15,9 @@ from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.runner import find_latest_checkpoint
 
+from mmlogo.datasets.in_memory import InMemoryImages
+from mmlogo.registry import DATASETS
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 # launcher -> where it says RANK, WORLD_SIZE and LOCAL_RANK
@@ -47,7 +50,9 @@ def prepare(cfg: Config, args: argparse.Namespace) -> Config:
     """Apply `add_arguments`' arguments to a config, and join the processes."""
     os.environ.setdefault('LOCAL_RANK', args.local_rank)
     cfg.merge_from_dict(args.cfg_options)
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = (
+        args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    )
     cfg.work_dir = cfg.work_dir.replace('mmlogo::', '')
     if args.data_root:
         set_data_root(cfg, args.data_root)
@@ -142,6 +147,24 @@ def set_data_root(cfg: Config, data_root: str) -> None:
         cfg.data_root = data_root
 
 
+def check_data_roots(cfg: Config) -> None:
+    """Refuse a data root that is not there, before anything is built.
+
+    Data sets that can download themselves are left to say so.
+
+    Raises:
+        FileNotFoundError: Naming the loader and the folder.
+    """
+    for dataset in datasets_of(cfg):
+        kind = DATASETS.get(dataset['type'])
+        root = Path(dataset['data_root']).expanduser()
+        if not issubclass(kind, InMemoryImages) and not root.is_dir():
+            raise FileNotFoundError(
+                f'{dataset["type"]} reads {root}, which is no folder; pass '
+                '--data-root DIR, or change `data_root` in the config'
+            )
+
+
 def use_amp(cfg: Config) -> None:
     """Train under autocast: bfloat16 where the device has it, else float16.
 
@@ -153,14 +176,17 @@ def use_amp(cfg: Config) -> None:
     if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
         return
     if kind != 'OptimWrapper':
-        raise ValueError(f'--amp cannot replace the optimiser wrapper {kind!r} of the config')
+        raise ValueError(
+            f'--amp cannot replace the optimiser wrapper {kind!r} of the config'
+        )
     if device == 'cpu' or (device == 'cuda' and torch.cuda.is_bf16_supported()):
         wrapper.type = 'AutocastOptimWrapper'
     elif device == 'cuda':
         wrapper.type = 'AmpOptimWrapper'
     else:
         raise ValueError(
-            f'--amp is supported on CPU and CUDA, and the device is {device!r}; leave it out'
+            f'--amp is supported on CPU and CUDA, and the device is {device!r}; '
+            'leave it out'
         )
 
 

@@ -7,8 +7,9 @@ with `**kwargs` take any key. Both turn a typo into a run with default values.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -41,7 +42,6 @@ _PARAMWISE = (
 )
 # Keys that a builder takes out before the constructor sees them.
 _BUILDER = (
-    '_scope_',
     'convert_to_iter_based',  # parameter schedulers
     'init_cfg',
     'layer',  # weight initialisers
@@ -60,7 +60,9 @@ def check_keys(cfg: Config) -> None:
     """
     problems = list(find_problems(cfg))
     if problems:
-        raise ValueError('the config has keys that nobody reads:\n  ' + '\n  '.join(problems))
+        raise ValueError(
+            'the config has keys that nobody reads:\n  ' + '\n  '.join(problems)
+        )
 
 
 def find_problems(cfg: Config) -> Iterator[str]:
@@ -87,12 +89,12 @@ def _walk(node: object, path: str) -> Iterator[str]:
 
 def _check(node: dict, path: str) -> Iterator[str]:
     last = path.rpartition('.')[2]
-    allowed: Iterable[str] | None
+    allowed: list[str] | None
     if last == 'paramwise_cfg':
-        allowed = _PARAMWISE
+        allowed = [*_PARAMWISE]
     elif last == 'optim_wrapper':
         kind = _find(node.get('type', 'OptimWrapper')) or OptimWrapper
-        allowed = [*_parameters(kind), 'type', 'constructor', 'paramwise_cfg']
+        allowed = [*(_parameters(kind) or []), 'type', 'constructor', 'paramwise_cfg']
     elif last.endswith('dataloader'):
         allowed = [
             *_names(DataLoader.__init__),
@@ -116,17 +118,19 @@ def _check(node: dict, path: str) -> Iterator[str]:
     elif path == 'randomness':
         allowed = _names(Runner.set_randomness)
     elif path == 'auto_scale_lr':
-        allowed = ('enable', 'base_batch_size')
+        allowed = ['enable', 'base_batch_size']
     elif path == 'env_cfg':
-        allowed = ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')
+        allowed = ['cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit']
     else:
         allowed = None
     if allowed is None:
         return
     for key in node:
-        if key not in allowed:
+        if key not in allowed and key != '_scope_':
             near = get_close_matches(str(key), list(allowed), 1)
-            hint = f'; did you mean {near[0]!r}?' if near else f'; there are {sorted(allowed)}'
+            hint = (
+                f'; did you mean {near[0]!r}?' if near else f'; there are {sorted(allowed)}'
+            )
             yield f'{path}.{key}: {node.get("type", last)} has no such key{hint}'
 
 
@@ -134,7 +138,7 @@ def _all_registries() -> list[Registry]:
     return [value for value in vars(registries).values() if isinstance(value, Registry)]
 
 
-def _find(kind: object) -> object | None:
+def _find(kind: Any) -> Any:
     if not isinstance(kind, str):
         return kind
     for registry in _all_registries():
@@ -157,15 +161,16 @@ def _registered() -> list[str]:
     return sorted(names)
 
 
-def _names(function: object) -> list[str]:
+def _names(function: Callable) -> list[str]:
     return [
         name
         for name, parameter in inspect.signature(function).parameters.items()
-        if name != 'self' and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name != 'self'
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
 
 
-def _parameters(kind: object) -> list[str] | None:
+def _parameters(kind: Any) -> list[str] | None:
     """Keywords a constructor takes, its bases' while it passes `**kwargs` on."""
     if not inspect.isclass(kind):
         return _names(kind) if not _passes_on(kind) else None
@@ -180,6 +185,6 @@ def _parameters(kind: object) -> list[str] | None:
     return found
 
 
-def _passes_on(function: object) -> bool:
+def _passes_on(function: Callable) -> bool:
     kinds = [p.kind for p in inspect.signature(function).parameters.values()]
     return inspect.Parameter.VAR_KEYWORD in kinds

@@ -13,6 +13,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
+from mmlogo.engine.unwrap import unwrapped
 from mmlogo.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 
@@ -34,12 +35,14 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        plain = model.module if hasattr(model, 'module') else model
+        plain = unwrapped(model)
         names = [name for name, p in plain.named_parameters() if p.requires_grad]
         for key in self.paramwise_cfg.get('custom_keys', {}):
-            if not any(key in name for name in names):
+            if not any(key in name for name in names) and not _is_left_out(plain, key):
                 prefixes = {
-                    '.'.join(name.split('.')[:depth]) for name in names for depth in (1, 2, 3)
+                    '.'.join(name.split('.')[:depth])
+                    for name in names
+                    for depth in (1, 2, 3)
                 }
                 near = get_close_matches(key, prefixes, 1)
                 hint = f'; did you mean {near[0]!r}?' if near else ''
@@ -62,6 +65,15 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
             first['params'] += group['params']
         params[:] = merged.values()
+
+
+def _is_left_out(model: nn.Module, path: str) -> bool:
+    """Whether `path` is a part that this model could have and does not."""
+    owner, _, name = path.rpartition('.')
+    try:
+        return getattr(model.get_submodule(owner), name, model) is None
+    except AttributeError:
+        return False
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather, get_world_size
 from torch import Tensor, nn
 
-
 SOURCES = ('backbone', 'neck')
 
 

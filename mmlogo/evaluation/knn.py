@@ -35,8 +35,14 @@ def knn_predict(
     made `chunk` queries at a time.
 
     Args:
-        query: (Q, D), bank: (B, D), labels: (B,) of the bank.
+        query: (Q, D).
+        bank: (B, D).
+        labels: (B,), of the bank.
         k: Numbers of neighbours, each at most B.
+        num_classes: More than any label.
+        temperature: Of the 'exp' weighting.
+        weighting: 'exp' or 'majority'.
+        chunk: Queries scored at a time.
 
     Returns:
         k -> (Q,) predicted classes. Ties go to the lowest class.

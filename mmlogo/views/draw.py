@@ -43,7 +43,8 @@ def draw_boxes(keys: Tensor, view: int, spec: ViewSpec, height: int, width: int)
         keys: (N, 3) from `pack_keys`, on the CPU.
         view: The view's place in the list of views.
         spec: The view.
-        height, width: Of the images, pixels; all N share them.
+        height: Of the images, pixels; all N share it.
+        width: Likewise.
 
     Returns:
         (N, 4) int64: top, left, height, width.

@@ -60,7 +60,8 @@ class MultiCrop(BaseTransform):
         if self.specs is None:
             raise ValueError(
                 'MultiCrop has no views: give it `views`, or train a model with a '
-                "MultiCropPreprocessor and default_hooks.views = dict(type='ShareViewsHook')"
+                'MultiCropPreprocessor and '
+                "default_hooks.views = dict(type='ShareViewsHook')"
             )
         keys = pack_keys([results['sample_idx']])
         image = torch.from_numpy(results['img']).permute(2, 0, 1)

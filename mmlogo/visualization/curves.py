@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ NAMES = {
     'loss': 'loss',
     'loss_gg': 'global to global',
     'loss_lg': 'local to global',
-    'loss_ll': 'local apart from local, weighted',
+    'loss_ll': 'local from local',
     'loss_affinity': 'affinity regressor',
 }
 
@@ -121,15 +121,27 @@ def draw_curves(
         else:
             cell = grid[row, 2 + column] if knn else grid[row, 2 * column : 2 * column + 2]
         axes = figure.add_subplot(cell)
-        _prepare(axes, NAMES.get(name, name.removeprefix('loss_')), 7.5)
-        axes.plot(*zip(*points, strict=True), color=INK, lw=1.2, gid=name)
-        axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.ticklabel_format(axis='y', scilimits=(-3, 4), useMathText=True)
-        axes.yaxis.get_offset_text().set(fontsize=6, color=FAINT)
+        epochs, values = zip(*points, strict=True)
+        title, power = NAMES.get(name, name.removeprefix('loss_')), _power(values)
+        if power:
+            title += rf', $\mathbf{{10^{{{power}}}}}$'
+        _prepare(axes, title, 7.5)
+        axes.plot(
+            epochs, [value / 10**power for value in values], color=INK, lw=1.2, gid=name
+        )
+        axes.set_xlim(left=0)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
         if row == rows - 1 or place + 2 >= len(losses):
             axes.set_xlabel('epoch', fontsize=7, color=FAINT)
     figure.savefig(path)
     return figure
+
+
+def _power(values: Sequence[float]) -> int:
+    """The power of ten to give values that are too small or large to read in."""
+    largest = max(map(abs, values))
+    power = math.floor(math.log10(largest)) if largest else 0
+    return 0 if -3 < power < 4 else power
 
 
 def _draw_knn(
@@ -152,7 +164,7 @@ def _draw_knn(
         labels.append([points[-1][1], f'k = {k}: {points[-1][1]:.1f}', colour])
         if k in baseline:
             axes.axhline(baseline[k], color=colour, lw=1, ls=(0, (4, 3)), gid=f'raw k={k}')
-            labels.append([baseline[k], f'raw, {k}: {baseline[k]:.1f}', colour])
+            labels.append([baseline[k], f'raw pixels, {k}: {baseline[k]:.1f}', colour])
     axes.set_xlim(0, max(last, 1e-9))
     low, high = axes.get_ylim()
     gap = 0.055 * (high - low)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch.nn.functional as F
-from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -15,7 +15,25 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-CELLS = 15  # thumbnails a side at most, one in each cell of a grid
+SIZE = (8.0, 5.2)  # inches
+ASPECT = SIZE[0] / SIZE[1]
+APART = 0.045  # between thumbnails, as a share of the width
+GOLDEN = 0.618034  # of a turn between hues, so that neighbours in the list differ
+# Ottosson, "A perceptual color space for image processing", 2020
+_OKLAB = np.array(
+    (
+        (0.3963377774, 0.2158037573),
+        (-0.1055613458, -0.0638541728),
+        (-0.0894841775, -1.2914855480),
+    )
+)
+_LMS_TO_RGB = np.array(
+    (
+        (4.0767416621, -3.3077115913, 0.2309699292),
+        (-1.2684380046, 2.6097574011, -0.3413193965),
+        (-0.0041960863, -0.7034186147, 1.7076147010),
+    )
+)
 
 
 def embed(features: Tensor) -> np.ndarray:
@@ -54,7 +72,7 @@ def draw_embedding(
         classes: Names.
         path: File to write; its ending says which kind.
         thumbnails: Position in `features` -> (3, H, W) uint8, the images that may
-            be shown; at most one in each cell of a grid is.
+            be shown; those are that keep clear of names and of one another.
         title: A line above the map.
 
     Raises:
@@ -72,25 +90,24 @@ def draw_embedding(
     points, label = embed(features), labels.cpu().numpy()
     points = (points - points.min(0)) / np.ptp(points, axis=0)
     colours = _colours(len(classes))
-    figure = Figure(figsize=(8, 5.6), dpi=200, facecolor='white')
+    figure = Figure(figsize=SIZE, dpi=200, facecolor='white')
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.93 if title else 0.98))
+    axes = figure.add_axes((0, 0, 1, 0.95 if title else 1))
     axes.set_axis_off()
-    axes.margins(0.04)
-    axes.scatter(*points.T, s=13, c=[colours[i] for i in label], alpha=0.85, lw=0, gid='points')
-    for n in _thin(points, thumbnails or {}):
-        picture = OffsetImage(thumbnails[n].permute(1, 2, 0).numpy(), zoom=0.32)
-        axes.add_artist(
-            AnnotationBbox(
-                picture,
-                points[n],
-                pad=0.1,
-                bboxprops=dict(ec=colours[label[n]], fc=colours[label[n]], lw=1.0),
-            )
-        )
+    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+    axes.scatter(
+        *points.T, s=10, c=[colours[i] for i in label], alpha=0.75, lw=0, gid='points'
+    )
     present = [i for i in range(len(classes)) if (label == i).any()]
+    half = np.array([(0.0062 * len(classes[i]) + 0.006, 0.02) for i in present])
     medians = np.array([_medoid(points[label == i]) for i in present])
-    for i, at in zip(present, _apart(medians, [classes[i] for i in present]), strict=True):
+    places = _apart(medians, half)
+    thumbnails = thumbnails or {}
+    for n in _spread(points, thumbnails, np.hstack((places, half))):
+        picture = OffsetImage(thumbnails[n].permute(1, 2, 0).numpy(), zoom=0.36)
+        frame = dict(ec=colours[label[n]], fc=colours[label[n]], lw=0.8)
+        axes.add_artist(AnnotationBbox(picture, points[n], pad=0.08, bboxprops=frame))
+    for i, at in zip(present, places, strict=True):
         axes.text(
             *at,
             classes[i],
@@ -103,34 +120,35 @@ def draw_embedding(
             path_effects=[withStroke(linewidth=3, foreground='white')],
         )
     if title:
-        figure.text(0.015, 0.965, title, fontsize=9.5, fontweight='bold', color='#22262b')
+        figure.text(0.012, 0.962, title, fontsize=9.5, fontweight='bold', color='#22262b')
     figure.savefig(path)
     return figure
 
 
 def _colours(count: int) -> list[str]:
-    """Hues all round at three depths, all dark enough to be read on white."""
-    wheel = colormaps['hsv']
+    """Hues all round at three depths of Oklch, all dark enough to be read on white."""
     shades = []
     for i in range(count):
-        r, g, b, _ = wheel((i * 0.618034) % 1)  # golden ratio: neighbours differ
-        luminance = 0.2126 * r**2.2 + 0.7152 * g**2.2 + 0.0722 * b**2.2
-        target = (0.13, 0.22, 0.3)[i % 3]
-        scale = min(1.0, (target / luminance) ** (1 / 2.2))
-        mix = 0.12  # a little gray calms the pure hues
-        shades.append(to_hex([mix * 0.4 + (1 - mix) * scale * c for c in (r, g, b)]))
+        lightness, hue = (0.5, 0.62, 0.56)[i % 3], 2 * math.pi * (0.07 + i * GOLDEN)
+        a, b = 0.135 * math.cos(hue), 0.135 * math.sin(hue)
+        lms = (lightness + _OKLAB @ (a, b)) ** 3
+        linear = (_LMS_TO_RGB @ lms).clip(0, 1)
+        srgb = np.where(
+            linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
+        )
+        shades.append(to_hex(srgb.clip(0, 1)))
     return shades
 
 
-def _thin(points: np.ndarray, allowed: Mapping[int, Tensor]) -> list[int]:
-    """Of the allowed points, the one nearest to the centre of each cell of a grid."""
-    best: dict[tuple[int, int], tuple[float, int]] = {}
+def _spread(points: np.ndarray, allowed: Iterable[int], taken: np.ndarray) -> list[int]:
+    """Allowed points, in their order, that keep clear of names and of each other."""
+    chosen: list[int] = []
     for n in allowed:
-        cell = np.minimum((points[n] * CELLS).astype(int), CELLS - 1)
-        distance = float(np.abs(points[n] * CELLS - cell - 0.5).max())
-        key = (int(cell[0]), int(cell[1]))
-        best[key] = min(best.get(key, (np.inf, -1)), (distance, n))
-    return [n for _, n in best.values()]
+        near = np.abs(points[chosen] - points[n]) < (APART, APART * ASPECT)
+        covered = np.abs(taken[:, :2] - points[n]) < taken[:, 2:] + (0.016, 0.016 * ASPECT)
+        if not near.all(axis=1).any() and not covered.all(axis=1).any():
+            chosen.append(n)
+    return chosen
 
 
 def _medoid(points: np.ndarray) -> np.ndarray:
@@ -139,10 +157,9 @@ def _medoid(points: np.ndarray) -> np.ndarray:
     return points[distance.argmin()]
 
 
-def _apart(places: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Places of names, moved as little as needed for none to cover another."""
+def _apart(places: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Centres (N, 2) of boxes of half sizes (N, 2), moved until none covers another."""
     places = places.copy()
-    half = np.array([(0.0085 * len(name) + 0.006, 0.022) for name in names])
     for _ in range(200):
         moved = False
         for a in range(len(places)):

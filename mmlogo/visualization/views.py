@@ -213,7 +213,14 @@ def _caption(axes: Axes, text: str) -> None:
 def _frame(axes: Axes, colour: str) -> None:
     axes.add_patch(
         Rectangle(
-            (0, 0), 1, 1, transform=axes.transAxes, fill=False, ec=colour, lw=2.2, clip_on=False
+            (0, 0),
+            1,
+            1,
+            transform=axes.transAxes,
+            fill=False,
+            ec=colour,
+            lw=2.2,
+            clip_on=False,
         )
     )
 
@@ -228,7 +235,9 @@ def _box(
     """A crop's outline on its image; `taken` holds the corners that have a label."""
     top, left, height, width = box
     for colour, line, name in (('white', 3.4, None), (COLOURS[role], 1.9, label)):
-        patch = Rectangle((left, top), width, height, fill=False, ec=colour, lw=line)
+        patch = Rectangle(
+            (left, top), width, height, fill=False, ec=colour, lw=line, clip_on=False
+        )
         patch.set_gid(name)
         axes.add_patch(patch)
     corners = [(x, y) for y in (0, 1) for x in (0, 1)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+import builders
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import builders
 from builders import DIM, logo_head
 
 from mmlogo.models.heads.logo_head import gradient_norms

@@ -39,7 +39,9 @@ class TestEvery:
     def test_steps_lower_the_loss(self, name, photo_images, keys):
         """Twenty steps on one batch, with one set of negatives."""
         model = build(ALGORITHMS[name]())
-        queued = {k: v.clone() for k, v in model.state_dict().items() if k.startswith('queue.')}
+        queued = {
+            k: v.clone() for k, v in model.state_dict().items() if k.startswith('queue.')
+        }
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
         wrapper = OptimWrapper(optimizer)
         data = dict(inputs=photo_images, key=keys(len(photo_images)))
@@ -156,7 +158,7 @@ class TestSimSiamLoGo:
 
     def test_asks_for_the_number_of_globals(self):
         cfg = simsiam_logo(data_preprocessor=dict(type='SelfSupDataPreprocessor'))
-        with pytest.raises(ValueError, match='set `model.num_globals`'):
+        with pytest.raises(ValueError, match=r'set `model\.num_globals`'):
             build(cfg)
         assert build(cfg | dict(num_globals=2)).num_globals == 2
 

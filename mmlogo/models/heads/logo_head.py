@@ -11,8 +11,11 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmlogo.models.parts.affinity import Affinity
 from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
+
+GG_PAIRS = dict(symmetric=itertools.permutations, one_sided=itertools.combinations)
 
 
 @MODELS.register_module()
@@ -50,10 +53,8 @@ class LoGoHead(BaseModule):
         super().__init__(init_cfg)
         if reduction not in ('mean', 'sum'):
             raise ValueError(f"reduction={reduction!r}, but it must be 'mean' or 'sum'")
-        if gg_pairs not in ('symmetric', 'one_sided'):
-            raise ValueError(
-                f"gg_pairs={gg_pairs!r}, but it must be 'symmetric' or 'one_sided'"
-            )
+        if gg_pairs not in GG_PAIRS:
+            raise ValueError(f'gg_pairs={gg_pairs!r}, but it must be one of {[*GG_PAIRS]}')
         self.pull = MODELS.build(pull)
         self.affinity = None if affinity is None else MODELS.build(affinity)
         self.lambda_ll, self.push_ratio = lambda_ll, push_ratio
@@ -81,29 +82,35 @@ class LoGoHead(BaseModule):
         """
         q_global = [self.pull.query(z) for z in z_global]
         q_local = [self.pull.query(z) for z in z_local]
-        order = itertools.permutations if self.gg_pairs == 'symmetric' else itertools.combinations
         gg = [
             self.pull(q_global[a], targets[b], **state)
-            for a, b in order(range(len(targets)), 2)
+            for a, b in GG_PAIRS[self.gg_pairs](range(len(targets)), 2)
         ]
         lg = [self.pull(q, target, **state) for q in q_local for target in targets]
-        losses = dict(loss_gg=torch.stack(gg).sum() / self.divisor(len(gg), len(lg), len(gg)))
-        if lg:
-            losses['loss_lg'] = torch.stack(lg).sum() / self.divisor(len(gg), len(lg), 1)
+        losses = self.reduce(gg, lg)
         if lg and self.affinity is not None:
-            losses |= self.play(z_local, losses['loss_lg'], keys)
+            losses |= self.play(self.affinity, z_local, losses['loss_lg'], keys)
         return losses
 
-    def divisor(self, num_gg: int, num_lg: int, in_sum: int) -> int:
-        return num_gg + num_lg if self.reduction == 'mean' else in_sum
+    def reduce(self, gg: list[Tensor], lg: list[Tensor]) -> dict[str, Tensor]:
+        """L_gg and L_lg of their pairs' terms, in the form of `reduction`."""
+        if self.reduction == 'mean':
+            terms = (gg, len(gg) + len(lg)), (lg, len(gg) + len(lg))
+        else:
+            terms = (gg, len(gg)), (lg, 1)
+        return {
+            name: torch.stack(pairs).sum() / divisor
+            for name, (pairs, divisor) in zip(('loss_gg', 'loss_lg'), terms, strict=True)
+            if pairs
+        }
 
     def play(
-        self, z_local: Sequence[Tensor], loss_lg: Tensor, keys: Tensor
+        self, affinity: Affinity, z_local: Sequence[Tensor], loss_lg: Tensor, keys: Tensor
     ) -> dict[str, Tensor]:
         """The two games over the affinity, L_ll and Omega."""
         unit = [F.normalize(at_least_float32(z), dim=1) for z in z_local]
-        terms = self.affinity.loss(unit, keys)
-        push = self.affinity.push(unit)
+        omega = affinity.loss(unit, keys)
+        push = affinity.push(unit)
         pull_norm, push_norm = gradient_norms((loss_lg, push), z_local)
         if self.push_ratio is None:
             weight = push.new_tensor(self.lambda_ll)
@@ -111,7 +118,7 @@ class LoGoHead(BaseModule):
             weight = self.push_ratio * pull_norm / push_norm.clamp(min=1e-12)
         return dict(
             loss_ll=weight * push,
-            **terms,
+            **omega,
             push=push.detach(),
             push_ratio=weight * push_norm / pull_norm.clamp(min=1e-12),
         )
@@ -127,7 +134,8 @@ def gradient_norms(terms: Sequence[Tensor], z: Sequence[Tensor]) -> list[Tensor]
     squares = []
     for term in terms:
         gradients = torch.autograd.grad(term, z, retain_graph=True)
-        squares.append(sum(at_least_float32(g).square().sum() for g in gradients))
+        norms = torch.stack([at_least_float32(g).norm() for g in gradients])
+        squares.append(norms.square().sum())
     squared = torch.stack(squares)
     all_reduce(squared)
     return list(squared.sqrt().unbind())

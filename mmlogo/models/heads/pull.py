@@ -24,7 +24,7 @@ class CosinePull(BaseModule):
         self.predictor = MODELS.build(predictor)
 
     def query(self, z: Tensor) -> Tensor:
-        """p = h(z), once per view however many pairs it is in."""
+        """P = h(z), once per view however many pairs it is in."""
         return self.predictor([z])[0]
 
     def forward(self, p: Tensor, target: Tensor) -> Tensor:

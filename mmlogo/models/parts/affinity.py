@@ -65,7 +65,9 @@ class Affinity(BaseModule):
             ('objective', objective, OBJECTIVES),
         ):
             if value not in allowed:
-                raise ValueError(f'affinity.{name}={value!r}, but it must be one of {allowed}')
+                raise ValueError(
+                    f'affinity.{name}={value!r}, but it must be one of {allowed}'
+                )
         self.norm, self.negatives, self.objective = norm, negatives, objective
         self.noise = noise / math.sqrt(dim)
         norm_cfg = norm_cfg or dict(type='SyncBN')
@@ -100,7 +102,9 @@ class Affinity(BaseModule):
                 omega = F.softplus(-f_pos).mean() + F.softplus(f_neg).mean()
             else:
                 omega = f_neg.mean() - f_pos.mean()
-            return dict(loss_affinity=omega, **self.diagnose(positive, negative, f_pos, f_neg))
+            return dict(
+                loss_affinity=omega, **self.diagnose(positive, negative, f_pos, f_neg)
+            )
 
     def push(self, z_local: Sequence[Tensor]) -> Tensor:
         """l_a of equation 5, to be minimised by the encoder; f is a constant.
@@ -142,7 +146,7 @@ class Affinity(BaseModule):
         return own_rows(everyone)
 
     def score(self, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-        """f of both, (P,) each, in one batch or two as `norm` has it."""
+        """F of both, (P,) each, in one batch or two as `norm` has it."""
         if self.norm == 'separate_bn':
             return self.f(positive).squeeze(1), self.f(negative).squeeze(1)
         joint = self.f(torch.cat((positive, negative))).squeeze(1)
@@ -155,15 +159,17 @@ class Affinity(BaseModule):
         if self.norm == 'separate_bn':  # what f knows without the batch's statistics
             mixed = call_frozen(self.f, torch.cat((positive, negative))).squeeze(1)
             f_pos, f_neg = mixed[: len(positive)], mixed[len(positive) :]
-        cos_pos, cos_neg = (
-            F.cosine_similarity(*pair.chunk(2, dim=1), dim=1)
-            for pair in (positive, negative)
-        )
+        cos_pos, cos_neg = (_cosine(pairs) for pairs in (positive, negative))
         return dict(
             auc_affinity=auc(f_pos, f_neg),
             auc_cosine=auc(cos_pos, cos_neg),
             cos_ll=cos_pos.mean(),
         )
+
+
+def _cosine(pairs: Tensor) -> Tensor:
+    first, second = pairs.chunk(2, dim=1)
+    return F.cosine_similarity(first, second, dim=1)
 
 
 def auc(positive: Tensor, negative: Tensor) -> Tensor:

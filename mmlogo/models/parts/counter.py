@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Counter(nn.Module):
     """A count, kept as a buffer for the checkpoint and as an int for the step."""
+
+    count: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
@@ -45,27 +46,26 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
                 f'split BN: a batch of {n} cannot be divided into {splits} parts of at '
                 'least 2 samples; change the batch size or norm_cfg.num_splits'
             )
-        mean, var = (
-            None if stat is None else stat.repeat(splits)
-            for stat in (self.running_mean, self.running_var)
+        mean, var, weight, bias = (
+            None if value is None else value.repeat(splits)
+            for value in (self.running_mean, self.running_var, self.weight, self.bias)
         )
         x = F.batch_norm(
             x.reshape(n // splits, splits * c, *grid),
             mean,
             var,
-            *(None if p is None else p.repeat(splits) for p in (self.weight, self.bias)),
+            weight,
+            bias,
             training=True,
-            momentum=self.momentum,
+            momentum=self.momentum or 0.0,
             eps=self.eps,
         )
-        if self.track_running_stats:
-            self.num_batches_tracked.add_(1)
-            self.running_mean.copy_(mean.view(splits, c).mean(0))
-            self.running_var.copy_(var.view(splits, c).mean(0))
+        if mean is not None and var is not None:
+            _advance(self, mean.view(splits, c).mean(0), var.view(splits, c).mean(0), 1.0)
         return x.reshape(n, c, *grid)
 
 
-class AllReduceBN(nn.modules.batchnorm._BatchNorm):
+class AllReduceBN(_BatchNorm):
     """BatchNorm over the batches of all processes, on any device.
 
     torch's SyncBatchNorm refuses CPU tensors once a process group exists. This
@@ -89,10 +89,7 @@ class AllReduceBN(nn.modules.batchnorm._BatchNorm):
         centred = wide - self._channels(mean, x)
         var = all_reduce(centred.square().sum(dims)) / count
         if self.track_running_stats:
-            with torch.no_grad():
-                self.num_batches_tracked.add_(1)
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var * count / (count - 1), self.momentum)
+            _advance(self, mean, var * count / (count - 1), self.momentum or 0.0)
         y = centred * self._channels((var + self.eps).rsqrt(), x)
         if self.affine:
             y = y * self._channels(self.weight, x) + self._channels(self.bias, x)
@@ -101,6 +98,17 @@ class AllReduceBN(nn.modules.batchnorm._BatchNorm):
     @staticmethod
     def _channels(values: Tensor, like: Tensor) -> Tensor:
         return values.view(1, -1, *[1] * (like.ndim - 2))
+
+
+@torch.no_grad()
+def _advance(norm: _BatchNorm, mean: Tensor, var: Tensor, weight: float) -> None:
+    """Move the running statistics by `weight` towards the given ones."""
+    assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean, weight)
+    norm.running_var.lerp_(var, weight)
 
 
 def replace_sync_bn(module: nn.Module) -> nn.Module:
@@ -128,7 +136,7 @@ def running_statistics(*modules: nn.Module, follow: bool) -> Iterator[None]:
         m
         for module in modules
         for m in module.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm) and not follow
+        if isinstance(m, _BatchNorm) and not follow
     ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

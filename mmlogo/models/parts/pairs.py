@@ -45,7 +45,9 @@ def check_counts(num_globals: int, num_locals: int) -> None:
         )
 
 
-def roles_of(data_preprocessor: nn.Module, num_globals: int | None) -> tuple[int, int | None]:
+def roles_of(
+    data_preprocessor: nn.Module, num_globals: int | None
+) -> tuple[int, int | None]:
     """Numbers of global and local views, as far as the model can know them.
 
     Args:
@@ -59,19 +61,19 @@ def roles_of(data_preprocessor: nn.Module, num_globals: int | None) -> tuple[int
         ValueError: If nobody knows the globals, the two disagree, or they are
             too few.
     """
-    known = getattr(data_preprocessor, 'num_globals', None)
-    if known is None and num_globals is None:
+    known: int | None = getattr(data_preprocessor, 'num_globals', None)
+    num_locals: int | None = getattr(data_preprocessor, 'num_locals', None)
+    if known is None:
+        known = num_globals
+    if known is None:
         raise ValueError(
             f'{type(data_preprocessor).__name__} does not say which views are global; '
             'set `model.num_globals` to how many of the inputs, from the first, are'
         )
-    if None not in (known, num_globals) and known != num_globals:
+    if num_globals not in (None, known):
         raise ValueError(
             f'num_globals={num_globals}, but the data preprocessor makes {known} global '
             'views; leave num_globals out'
         )
-    num_globals = known if num_globals is None else num_globals
-    num_locals = getattr(data_preprocessor, 'num_locals', None)
-    check_counts(num_globals, num_locals or 0)
-    return num_globals, num_locals
-
+    check_counts(known, num_locals or 0)
+    return known, num_locals

@@ -21,6 +21,8 @@ class Queue(nn.Module):
         dim: Length of a key, D.
     """
 
+    keys: Tensor
+
     def __init__(self, *, length: int, dim: int) -> None:
         super().__init__()
         self.register_buffer('keys', F.normalize(torch.randn(length, dim), dim=1))

@@ -12,7 +12,9 @@ from mmlogo.views.keys import SHUFFLE_STREAM, philox
 
 
 @torch.no_grad()
-def shuffled(encode: Callable[[Tensor], Tensor], x: Tensor, keys: Tensor, view: int) -> Tensor:
+def shuffled(
+    encode: Callable[[Tensor], Tensor], x: Tensor, keys: Tensor, view: int
+) -> Tensor:
     """`encode(x)` with the samples of all processes dealt anew, and put back.
 
     MoCo, arXiv 1911.05722, section 3.3: with BatchNorm per process (or per

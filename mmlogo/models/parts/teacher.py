@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,29 +43,35 @@ class Teacher(nn.Module):
         gradient see one and the same student, and move the teacher once: the
         version that torch counts for a parameter's in-place changes tells.
         """
-        own = self._state(self.backbone, self.neck)
-        student = self._state(backbone, neck)
+        old, new = _tensors(self.backbone, self.neck), _tensors(backbone, neck)
         version = next(backbone.parameters())._version
         if self.updates.value == 0:
             # The copy was made before the weights were initialised or loaded.
-            for old, new in zip(own['all'], student['all'], strict=True):
-                old.copy_(new)
+            for mine, theirs in zip(old.all(), new.all(), strict=True):
+                mine.copy_(theirs)
         elif version != self._seen:
-            torch._foreach_lerp_(
-                own['parameters'], student['parameters'], 1 - self.momentum
-            )
+            torch._foreach_lerp_(old.parameters, new.parameters, 1 - self.momentum)
         else:
             return
         self._seen = version
         self.updates.set(self.updates.value + 1)
 
-    @staticmethod
-    def _state(*modules: nn.Module) -> dict[str, list[Tensor]]:
-        parameters = [p for module in modules for p in module.parameters()]
-        buffers = [b for module in modules for b in module.buffers()]
-        return dict(parameters=parameters, all=parameters + buffers)
-
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) to (N, D), no gradient."""
         return self.neck(self.backbone(x))[0]
+
+
+class _State(NamedTuple):
+    parameters: list[Tensor]
+    buffers: list[Tensor]
+
+    def all(self) -> list[Tensor]:
+        return self.parameters + self.buffers
+
+
+def _tensors(*modules: nn.Module) -> _State:
+    return _State(
+        [p.data for module in modules for p in module.parameters()],
+        [b for module in modules for b in module.buffers()],
+    )

@@ -58,7 +58,7 @@ class MoCo(BaseSelfSupervisor):
         self.directions = ((0, 1), (1, 0)) if symmetric else ((0, 1),)
 
     def embed(self, x: Tensor) -> Tensor:
-        """z = projector(backbone(x)): (N, 3, S, S) to (N, D)."""
+        """Z = projector(backbone(x)): (N, 3, S, S) to (N, D)."""
         return self.neck(self.backbone(x))[0]
 
     def loss(

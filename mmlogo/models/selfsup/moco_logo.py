@@ -66,7 +66,7 @@ class MoCoLoGo(BaseSelfSupervisor):
         self.queue = Queue(**queue)
 
     def embed(self, x: Tensor) -> Tensor:
-        """z = projector(backbone(x)): (N, 3, S, S) to (N, D)."""
+        """Z = projector(backbone(x)): (N, 3, S, S) to (N, D)."""
         return self.neck(self.backbone(x))[0]
 
     def loss(

@@ -52,7 +52,7 @@ class SimSiamLoGo(BaseSelfSupervisor):
         self.local_statistics = local_statistics
 
     def embed(self, x: Tensor) -> Tensor:
-        """z = projector(backbone(x)): (N, 3, S, S) to (N, D)."""
+        """Z = projector(backbone(x)): (N, 3, S, S) to (N, D)."""
         return self.neck(self.backbone(x))[0]
 
     def loss(

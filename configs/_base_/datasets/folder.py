@@ -1,0 +1,23 @@
+# A folder of images, no labels: every image below `data_root`, at any depth.
+data_root = 'data/images'
+global_batch_size = 256
+
+train_pipeline = [dict(type='LoadImage'), dict(type='MultiCrop')]
+train_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='EpochSampler', shuffle=True),
+    collate_fn=dict(type='collate_batch'),
+    dataset=dict(
+        type='CustomDataset',
+        data_root=data_root,
+        with_label=False,
+        pipeline=train_pipeline,
+    ),
+)
+# k-NN needs labels and a flat folder has none: no validation. To have it, add
+# bank_dataloader, val_dataloader, val_cfg and val_evaluator with labelled images, as
+# configs/_base_/datasets/imagenet.py has them.

@@ -1,0 +1,46 @@
+# MoCo-LoGo, ResNet-18, STL-10, 200 epochs, batch 512.
+# Globals of 64, locals of 32 pixels: no source says what LoGo used here.
+#
+#   tools/dist_train.sh configs/moco_logo_r18_stl10.py 1
+#
+# Not run yet.
+_base_ = [
+    '_base_/datasets/stl10.py',
+    '_base_/models/moco_logo_r18_cifar.py',
+    '_base_/schedules/sgd_cosine_200e.py',
+    '_base_/default_runtime.py',
+]
+model = dict(
+    data_preprocessor=dict(
+        views=dict(
+            global_views=dict(
+                role='global',
+                count=2,
+                size=64,
+                scale=(0.4, 1.0),
+                jitter=(0.4, 0.4, 0.4, 0.1),
+                jitter_p=0.8,
+                gray=0.2,
+                blur=0.5,
+            ),
+            local_views=dict(
+                role='local',
+                count=2,
+                size=32,
+                scale=(0.05, 0.4),
+                jitter=(0.4, 0.4, 0.4, 0.1),
+                jitter_p=0.8,
+                gray=0.2,
+                blur=0.5,
+            ),
+        )
+    )
+)
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={
+            # the regressor's own rate: 0.03 per 256 images, held
+            'head.affinity': dict(hold_lr=True, lr=0.06, weight_decay=1e-4),
+        }
+    ),
+)

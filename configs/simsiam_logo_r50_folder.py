@@ -1,0 +1,50 @@
+# SimSiam-LoGo, ResNet-50, on a folder of your own images, no labels needed.
+#
+#   tools/dist_train.sh configs/simsiam_logo_r50_folder.py 8 --data-root DIR
+#
+# Every image below DIR is used. Without labels there is no k-NN while it trains; see
+# _base_/datasets/folder.py for how to have it. No result: it depends on your images.
+_base_ = [
+    '_base_/datasets/folder.py',
+    '_base_/models/simsiam_logo_r50.py',
+    '_base_/schedules/sgd_cosine_in1k_200e.py',
+    '_base_/default_runtime.py',
+]
+model = dict(
+    data_preprocessor=dict(
+        views=dict(
+            global_views=dict(
+                role='global',
+                count=2,
+                size=224,
+                scale=(0.4, 1.0),
+                jitter=(0.4, 0.4, 0.4, 0.1),
+                jitter_p=0.8,
+                gray=0.2,
+                blur=0.5,
+            ),
+            local_views=dict(
+                role='local',
+                count=2,
+                size=96,
+                scale=(0.05, 0.4),
+                jitter=(0.4, 0.4, 0.4, 0.1),
+                jitter_p=0.8,
+                gray=0.2,
+                blur=0.5,
+            ),
+        )
+    )
+)
+# 0.05 per 256 images
+optim_wrapper = dict(
+    optimizer=dict(lr=0.05),
+    paramwise_cfg=dict(
+        custom_keys={
+            'head.pull.predictor': dict(hold_lr=True),
+            # the regressor's own rate: 0.03 per 256 images, held
+            'head.affinity': dict(hold_lr=True, lr=0.03, weight_decay=1e-4),
+        }
+    )
+)
+auto_scale_lr = dict(base_batch_size=256)

@@ -1,0 +1,48 @@
+"""Load and build every config: tools/check_configs.py [CONFIG ...].
+
+Each config is parsed, its keys compared with the constructors that read them, its
+model built, its pipelines and schedules resolved. No data is read.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.registry import init_default_scope
+
+from mmlogo.config import configs_folder, load_config
+from mmlogo.engine.lint import check_keys
+from mmlogo.registry import MODELS
+
+
+def check(path: Path) -> None:
+    """Raise what is wrong with a config."""
+    cfg = load_config(str(path))
+    check_keys(cfg)
+    init_default_scope(cfg.default_scope)
+    MODELS.build(cfg.model)
+    header = path.read_text().splitlines()[0]
+    if not header.startswith('# '):
+        raise ValueError('the first line must say what the config is, in a comment')
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('configs', nargs='*', type=Path, help='default: all of them')
+    paths = parser.parse_args().configs or sorted(
+        path for path in configs_folder().rglob('*.py') if '_base_' not in path.parts
+    )
+    failed = 0
+    for path in paths:
+        try:
+            check(path)
+            print(f'ok    {path.name}')
+        except Exception as error:  # one bad config must not hide the next
+            failed += 1
+            print(f'FAIL  {path.name}: {type(error).__name__}: {error}')
+    print(f'{len(paths) - failed} of {len(paths)} configs are sound')
+    return int(failed > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
