@@ -370,6 +370,23 @@ def test_parameters_differ_between_epochs_views_samples_and_seeds(keys) -> None:
     assert not (others[0][:, 4:] == others[1][:, 4:]).any()
 
 
+def test_every_choice_is_made_anew_for_each_view_epoch_and_seed(keys) -> None:
+    n = 2000
+    halves = dict(flip=0.5, jitter_p=0.5, gray=0.5, blur=0.5, solarize=0.5)
+    spec = ViewSpec(size=8, scale=(0.2, 1.0), jitter=(0.4,) * 4, **halves)
+    base = draw_look(keys(n), 0, spec)
+    others = (
+        draw_look(keys(n, epoch=1), 0, spec),
+        draw_look(keys(n, seed=1), 0, spec),
+        draw_look(keys(n), 1, spec),
+    )
+    for other in others:
+        for name, one, two in zip(Look._fields, base, other, strict=True):
+            agreement = (one == two).view(n, -1).all(dim=1).double().mean()
+            # coins agree half the time, orders one time in 24, numbers never
+            assert agreement < (0.55 if one.dtype == torch.bool else 0.07), name
+
+
 def test_parameters_do_not_depend_on_the_rest_of_the_batch(keys) -> None:
     k, mixed = keys(40), torch.randperm(40)
     whole = parameters(k)

@@ -142,20 +142,21 @@ def shift_hue(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor, reach: int) -> Tensor:
-    """Blur each image with its own sigma (N,), pixels; kernel 2 * reach + 1."""
-    n, c, height, width = x.shape
-    reach = min(reach, height - 1, width - 1)  # reflection needs that many pixels
+    """Blur each image with its own sigma (N,), pixels; kernel 2 * reach + 1.
+
+    Shifted sums, along columns and then rows: a grouped convolution with a kernel
+    per image is up to four times slower at 32 pixels on a CPU, and no faster above.
+    """
+    reach = min(reach, x.shape[2] - 1, x.shape[3] - 1)  # reflection needs the pixels
     at = torch.arange(-reach, reach + 1, device=x.device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (at / sigma[:, None]) ** 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(c, dim=0)
-    x = F.pad(x, (reach,) * 4, mode='reflect').view(1, n * c, *_grown(x, reach))
-    x = F.conv2d(x, kernel[:, None, :, None], groups=n * c)
-    x = F.conv2d(x, kernel[:, None, None, :], groups=n * c)
-    return x.view(n, c, height, width)
-
-
-def _grown(x: Tensor, reach: int) -> tuple[int, int]:
-    return x.shape[2] + 2 * reach, x.shape[3] + 2 * reach
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True))[:, :, None, None, None]
+    for dim, padding in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
+        size, padded = x.shape[dim], F.pad(x, padding, mode='reflect')
+        x = padded.narrow(dim, 0, size) * kernel[:, 0]
+        for shift in range(1, 2 * reach + 1):
+            x.addcmul_(padded.narrow(dim, shift, size), kernel[:, shift])
+    return x
 
 
 def _send(values: Tensor, like: Tensor) -> Tensor:
