@@ -61,6 +61,7 @@ setup(
             'mypy',
             'pytest',
             'ruff',
+            'setuptools',
             'scikit-image',
             'scikit-learn',
         ],

@@ -316,8 +316,10 @@ def test_the_official_archive_is_read(archive) -> None:
 
 
 def test_per_class_of_the_official_archive(archive) -> None:
+    whole = InMemoryCIFAR10(data_root=str(archive), split='train')
     train = InMemoryCIFAR10(data_root=str(archive), split='train', per_class=1)
     assert train.labels.tolist() == list(range(10))
+    assert torch.equal(train.images, whole.images[:10])
 
 
 def test_a_flipped_byte_in_the_archive_is_found(archive) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -103,7 +104,7 @@ def draw_embedding(
     medians = np.array([_medoid(points[label == i]) for i in present])
     places = _apart(medians, half)
     thumbnails = thumbnails or {}
-    for n in _spread(points, thumbnails, np.hstack((places, half))):
+    for n in _spread(points, _in_turns(thumbnails, label), np.hstack((places, half))):
         picture = OffsetImage(thumbnails[n].permute(1, 2, 0).numpy(), zoom=0.36)
         frame = dict(ec=colours[label[n]], fc=colours[label[n]], lw=0.8)
         axes.add_artist(AnnotationBbox(picture, points[n], pad=0.08, bboxprops=frame))
@@ -138,6 +139,16 @@ def _colours(count: int) -> list[str]:
         )
         shades.append(to_hex(srgb.clip(0, 1)))
     return shades
+
+
+def _in_turns(allowed: Iterable[int], label: np.ndarray) -> list[int]:
+    """The first of every class, then the second of every class, and so on."""
+    seen: Counter[int] = Counter()
+    turn = {}
+    for n in allowed:
+        turn[n] = seen[label[n]]
+        seen[label[n]] += 1
+    return sorted(turn, key=turn.__getitem__)
 
 
 def _spread(points: np.ndarray, allowed: Iterable[int], taken: np.ndarray) -> list[int]:

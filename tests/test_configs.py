@@ -1,0 +1,168 @@
+"""Every config is sound, says what it is, and travels in the wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.registry import init_default_scope
+
+from mmlogo.config import configs_folder, load_config
+from mmlogo.registry import MODELS
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = sorted(
+    path for path in configs_folder().rglob('*.py') if '_base_' not in path.parts
+)
+
+
+@pytest.fixture(scope='module')
+def checker():
+    spec = importlib.util.spec_from_file_location('check', ROOT / 'tools/check_configs.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_builds_and_every_key_is_read(path, checker):
+    checker.check(path)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_opens_with_what_it_is_and_how_to_run_it(path):
+    lines = path.read_text().splitlines()
+    header = '\n'.join(lines[: next(i for i, line in enumerate(lines) if line[:1] != '#')])
+    assert f'configs/{path.name}' in header or 'tools/quickstart.sh' in header
+
+
+def test_a_bad_config_fails_the_check(tmp_path, checker, monkeypatch, capsys):
+    bad = tmp_path / 'bad.py'
+    bad.write_text(
+        "# bad\n_base_ = 'mmlogo::simsiam_r18_cifar10.py'\nmodel = dict(nekc=dict())\n"
+    )
+    monkeypatch.setattr(sys, 'argv', ['check_configs', str(bad)])
+    assert checker.main() == 1
+    assert 'FAIL  bad.py: ValueError: the config has keys that nobody reads' in (
+        out := capsys.readouterr().out
+    )
+    assert "did you mean 'neck'" in out
+
+
+class TestNumbersOfTheSpecs:
+    """Values that were chosen, so that an edit does not change them unnoticed."""
+
+    def model(self, name: str):
+        cfg = load_config(f'mmlogo::{name}.py')
+        init_default_scope(cfg.default_scope)
+        return cfg, MODELS.build(cfg.model)
+
+    def test_simsiam_logo(self):
+        cfg, model = self.model('simsiam_logo_r18_cifar10')
+        assert (model.num_globals, model.data_preprocessor.num_locals) == (2, 2)
+        specs = model.data_preprocessor.specs
+        assert [spec.scale for spec in specs] == [(0.4, 1.0)] * 2 + [(0.05, 0.4)] * 2
+        assert {spec.size for spec in specs} == {32}
+        assert {spec.jitter for spec in specs} == {(0.4, 0.4, 0.4, 0.1)}
+        head = model.head
+        assert (head.reduction, head.lambda_ll, head.gg_pairs) == (
+            'mean',
+            1.7e-5,
+            'symmetric',
+        )
+        assert [m.out_features for m in head.affinity.f if hasattr(m, 'out_features')] == [
+            256,
+            256,
+            1,
+        ]
+        assert head.affinity.f[0].in_features == 2 * 2048
+        assert head.affinity.noise == pytest.approx(0.3 / 2048**0.5)
+        assert model.neck.fc0.out_features == 2048
+        assert len(model.neck.fc_names) == 1  # two layers
+        assert not model.neck.bn1.affine
+        optimizer = cfg.optim_wrapper.optimizer
+        assert (optimizer.lr, optimizer.weight_decay, optimizer.momentum) == (
+            0.06,
+            5e-4,
+            0.9,
+        )
+        assert (cfg.global_batch_size, cfg.train_cfg.max_epochs) == (512, 200)
+
+    def test_moco_is_fairs_demo(self):
+        cfg, model = self.model('moco_r18_cifar10')
+        assert model.queue.keys.shape == (4096, 128)
+        assert (model.teacher.momentum, model.head.temperature) == (0.99, 0.1)
+        norm = model.backbone.bn1
+        assert (type(norm).__name__, norm.num_splits) == ('SplitBatchNorm2d', 8)
+        assert model.neck.fc.weight.shape == (128, 512)
+        assert model.directions == ((0, 1),)
+        assert {spec.scale for spec in model.data_preprocessor.specs} == {(0.08, 1.0)}
+        assert all(spec.blur == 0 for spec in model.data_preprocessor.specs)
+        model.init_weights()
+        assert model.backbone.layer1[0].bn2.weight.min() == 1  # no zero-init
+        assert cfg.optim_wrapper.optimizer.weight_decay == 5e-4
+        _, symmetric = self.model('moco_sym_r18_cifar10')
+        assert symmetric.directions == ((0, 1), (1, 0))
+
+    def test_moco_logo(self):
+        _, model = self.model('moco_logo_r18_cifar10')
+        assert model.head.lambda_ll == 8.3e-5
+        assert model.queue.keys.shape == (4096, 128)
+
+    def test_ablations(self):
+        _, no_ll = self.model('simsiam_logo_r18_cifar10_no_ll')
+        assert no_ll.head.affinity is None
+        assert no_ll.data_preprocessor.num_locals == 2
+        _, four = self.model('simsiam_logo_r18_cifar10_4g')
+        assert (four.num_globals, four.data_preprocessor.num_locals) == (4, 0)
+        _, two = self.model('simsiam_logo_r18_cifar10_2g')
+        assert (two.num_globals, two.data_preprocessor.num_locals) == (2, 0)
+
+
+@pytest.mark.slow
+def test_the_wheel_ships_configs_and_tools(tmp_path):
+    """Installed from a wheel, `mmlogo::` names work from any folder."""
+    words = [
+        'setup.py',
+        '-q',
+        'build',
+        '--build-base',
+        str(tmp_path),
+        '--build-lib',
+        str(tmp_path / 'lib'),
+    ]
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
+    mim = tmp_path / 'lib' / 'mmlogo' / '.mim'
+    assert (mim / 'model-index.yml').is_file()
+    assert {path.name for path in (mim / 'tools').iterdir()} >= {
+        'train.py',
+        'dist_train.sh',
+    }
+    shipped = {
+        path.relative_to(mim / 'configs') for path in (mim / 'configs').rglob('*.py')
+    }
+    assert shipped == {
+        p.relative_to(ROOT / 'configs') for p in (ROOT / 'configs').rglob('*.py')
+    }
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'mmlogo::simsiam_logo_r18_cifar10.py'\n"
+        'model = dict(head=dict(lambda_ll=2.0))\n'
+    )
+    code = (
+        'from mmlogo.config import load_config, configs_folder; import mmlogo\n'
+        "cfg = load_config('mine.py')\n"
+        'print(cfg.model.head.lambda_ll, cfg.model.type, configs_folder())'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        env={'PYTHONPATH': str(tmp_path / 'lib'), 'PATH': '/usr/bin:/bin'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split()[-3:] == ['2.0', 'SimSiamLoGo', str(mim / 'configs')], (
+        done.stderr
+    )
