@@ -41,6 +41,7 @@ setup(
     packages=find_packages(include=['mmlogo', 'mmlogo.*']),
     python_requires='>=3.10,<3.14',
     install_requires=[
+        'jaxtyping',
         'numpy',
         'torch>=2.10',
         'torchvision>=0.25',
@@ -55,6 +56,7 @@ setup(
         'quickstart': ['matplotlib', 'scikit-image', 'scikit-learn'],
         'detection': ['onedl-mmdetection>=3.5', 'pycocotools'],
         'tests': [
+            'beartype',
             'codespell',
             'import-linter',
             'matplotlib',

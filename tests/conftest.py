@@ -10,10 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jaxtyping import install_import_hook
 from PIL import Image
 from torch import Tensor
 
 from mmlogo.datasets import PhotoTiles
+
+# Shapes and types that the seams of heads and parts declare, checked at every call.
+with install_import_hook('mmlogo.models', 'beartype.beartype'):
+    import mmlogo.models  # noqa: F401
 
 # One thread: sums in one order, so that exact comparisons are exact, and tests
 # that run beside each other do not slow each other down.

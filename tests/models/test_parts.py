@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from jaxtyping import TypeCheckError
 from torch import nn
 
 from mmlogo.models.parts.counter import Counter
@@ -284,6 +285,12 @@ class TestRoles:
             roles_of(unknowing, None)
         with pytest.raises(ValueError, match='num_globals=2, but the data preprocessor'):
             roles_of(knowing, 2)
+
+
+def test_shapes_are_checked_at_the_seams():
+    """The import hook of conftest.py is in force: a wrong shape is named."""
+    with pytest.raises(TypeCheckError, match=r"Float\[Tensor, 'N D'\]"):
+        Queue(length=4, dim=2).enqueue(torch.zeros(2, 2, 1))
 
 
 def test_numpy_has_the_same_shuffled_bn(keys):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -62,12 +63,12 @@ class LoGoHead(BaseModule):
 
     def loss(
         self,
-        z_global: Sequence[Tensor],
-        z_local: Sequence[Tensor],
-        targets: Sequence[Tensor],
-        keys: Tensor,
+        z_global: Sequence[Float[Tensor, 'N D']],
+        z_local: Sequence[Float[Tensor, 'N D']],
+        targets: Sequence[Float[Tensor, 'N D']],
+        keys: Int64[Tensor, 'N 3'],
         **state: Tensor,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, '']]:
         """The terms of one step.
 
         Args:

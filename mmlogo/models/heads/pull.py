@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from mmengine.model import BaseModule
 from torch import Tensor
 
@@ -23,11 +24,13 @@ class CosinePull(BaseModule):
         super().__init__(init_cfg)
         self.predictor = MODELS.build(predictor)
 
-    def query(self, z: Tensor) -> Tensor:
+    def query(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
         """P = h(z), once per view however many pairs it is in."""
         return self.predictor([z])[0]
 
-    def forward(self, p: Tensor, target: Tensor) -> Tensor:
+    def forward(
+        self, p: Float[Tensor, 'N D'], target: Float[Tensor, 'N D']
+    ) -> Float[Tensor, '']:
         """Mean over the batch, in [-1, 1]. No gradient to `target`."""
         p, target = at_least_float32(p), at_least_float32(target.detach())
         return -F.cosine_similarity(p, target, dim=1).mean()
@@ -47,11 +50,16 @@ class InfoNCEPull(BaseModule):
         super().__init__()
         self.temperature = temperature
 
-    def query(self, z: Tensor) -> Tensor:
+    def query(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
         """q: z at unit norm."""
         return F.normalize(at_least_float32(z), dim=1)
 
-    def forward(self, q: Tensor, k: Tensor, negatives: Tensor) -> Tensor:
+    def forward(
+        self,
+        q: Float[Tensor, 'N D'],
+        k: Float[Tensor, 'N D'],
+        negatives: Float[Tensor, 'K D'],
+    ) -> Float[Tensor, '']:
         """Mean over the batch. No gradient to keys or negatives.
 
         Args:

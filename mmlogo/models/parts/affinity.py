@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -82,7 +83,9 @@ class Affinity(BaseModule):
             layers.append(nn.ReLU(inplace=True))
         self.f = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
-    def loss(self, z_local: Sequence[Tensor], keys: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, z_local: Sequence[Float[Tensor, 'N D']], keys: Int64[Tensor, 'N 3']
+    ) -> dict[str, Float[Tensor, '']]:
         """Omega of equation 6, as a loss for f alone.
 
         Args:
@@ -106,7 +109,7 @@ class Affinity(BaseModule):
                 loss_affinity=omega, **self.diagnose(positive, negative, f_pos, f_neg)
             )
 
-    def push(self, z_local: Sequence[Tensor]) -> Tensor:
+    def push(self, z_local: Sequence[Float[Tensor, 'N D']]) -> Float[Tensor, '']:
         """l_a of equation 5, to be minimised by the encoder; f is a constant.
 
         Mean over both orders of all pairs of locals. Its BatchNorm uses running
@@ -117,7 +120,9 @@ class Affinity(BaseModule):
             score = call_frozen(self.f, torch.cat(pairs)).squeeze(1)
             return (F.softplus(score) if self.objective == 'logistic' else score).mean()
 
-    def pairs(self, z_local: Sequence[Tensor], keys: Tensor) -> tuple[Tensor, Tensor]:
+    def pairs(
+        self, z_local: Sequence[Float[Tensor, 'N D']], keys: Int64[Tensor, 'N 3']
+    ) -> tuple[Float[Tensor, 'P DD'], Float[Tensor, 'P DD']]:
         """Positive and negative pairs, each (P, 2D), P = M (M - 1) N."""
         noisy = [
             z + self.noise * normal(keys, NOISE_STREAM + view, z.shape[1])
@@ -129,7 +134,7 @@ class Affinity(BaseModule):
         negative = torch.cat([torch.cat((z_local[a], others[b]), dim=1) for a, b in order])
         return positive, negative
 
-    def other_image(self, z: Tensor) -> Tensor:
+    def other_image(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
         """(N, D) of other samples of the global batch, never the same one."""
         everyone = gather_batch(z)
         count = len(everyone)
@@ -145,7 +150,9 @@ class Affinity(BaseModule):
             everyone[count // 2] = everyone[0]
         return own_rows(everyone)
 
-    def score(self, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    def score(
+        self, positive: Float[Tensor, 'P DD'], negative: Float[Tensor, 'P DD']
+    ) -> tuple[Float[Tensor, ' P'], Float[Tensor, ' P']]:
         """F of both, (P,) each, in one batch or two as `norm` has it."""
         if self.norm == 'separate_bn':
             return self.f(positive).squeeze(1), self.f(negative).squeeze(1)
@@ -172,7 +179,7 @@ def _cosine(pairs: Tensor) -> Tensor:
     return F.cosine_similarity(first, second, dim=1)
 
 
-def auc(positive: Tensor, negative: Tensor) -> Tensor:
+def auc(positive: Float[Tensor, ' P'], negative: Float[Tensor, ' Q']) -> Float[Tensor, '']:
     """Chance that a positive scores above a negative, ties counting half."""
     ranked = negative.detach().float().sort().values
     below = torch.searchsorted(ranked, positive.detach().float().contiguous())

@@ -15,7 +15,7 @@ class GlobalLocal(NamedTuple):
     local_views: list[Tensor]  # M x (N, 3, S', S')
 
     @classmethod
-    def split(cls, inputs: Sequence[Tensor], num_globals: int) -> GlobalLocal:
+    def split(cls, inputs: Sequence[Tensor] | Tensor, num_globals: int) -> GlobalLocal:
         """The first `num_globals` inputs are global, the rest local.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmlogo.models.parts.counter import Counter
@@ -28,12 +29,12 @@ class Queue(nn.Module):
         self.register_buffer('keys', F.normalize(torch.randn(length, dim), dim=1))
         self.pointer = Counter()
 
-    def negatives(self) -> Tensor:
+    def negatives(self) -> Float[Tensor, 'K D']:
         """A snapshot (K, D): what is enqueued later does not change it."""
         return self.keys.clone()
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor) -> None:
+    def enqueue(self, keys: Float[Tensor, 'N D']) -> None:
         """Put the keys (N, D) of every process in place of the oldest.
 
         Raises:

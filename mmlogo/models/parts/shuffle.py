@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmlogo.models.parts.gather import gather_batch, own_rows
@@ -13,8 +14,11 @@ from mmlogo.views.keys import SHUFFLE_STREAM, philox
 
 @torch.no_grad()
 def shuffled(
-    encode: Callable[[Tensor], Tensor], x: Tensor, keys: Tensor, view: int
-) -> Tensor:
+    encode: Callable[[Tensor], Tensor],
+    x: Float[Tensor, 'N ...'],
+    keys: Int64[Tensor, 'N 3'],
+    view: int,
+) -> Float[Tensor, 'N D']:
     """`encode(x)` with the samples of all processes dealt anew, and put back.
 
     MoCo, arXiv 1911.05722, section 3.3: with BatchNorm per process (or per
@@ -38,7 +42,7 @@ def shuffled(
     return own_rows(restored)
 
 
-def shuffle_order(keys: Tensor, view: int) -> Tensor:
+def shuffle_order(keys: Int64[Tensor, 'N 3'], view: int) -> Int64[Tensor, ' N']:
     """A permutation (N,) of N samples, a function of their keys (N, 3)."""
     words = philox(keys, SHUFFLE_STREAM + view)
     return torch.argsort((words[:, 0] << 31) | (words[:, 1] >> 1))

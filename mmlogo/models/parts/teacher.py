@@ -6,6 +6,7 @@ import copy
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmlogo.models.parts.counter import Counter
@@ -57,7 +58,7 @@ class Teacher(nn.Module):
         self.updates.set(self.updates.value + 1)
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, 'N 3 H W']) -> Float[Tensor, 'N D']:
         """(N, 3, S, S) to (N, D), no gradient."""
         return self.neck(self.backbone(x))[0]
 
