@@ -401,7 +401,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m mmlogo.doctor', description=__doc__)
     parser.add_argument('--data-root', type=Path, default=Path('data/cifar10'))
     root = parser.parse_args(arguments).data_root
-    checks = {**CHECKS, 'data': partial(check_data, root)}
+    checks: dict[str, Callable[[], Finding]] = {**CHECKS, 'data': partial(check_data, root)}
     width, counts = max(map(len, checks)), dict.fromkeys((FAIL, WARN, OK), 0)
     for name, check in checks.items():
         state, text, fix = examine(check)

@@ -337,3 +337,37 @@ def test_two_processes_by_the_command_users_type(tmp_path, tiny_tree):
         for n in ('one', 'two')
     ]
     assert knn[0] == knn[1]
+
+
+@pytest.mark.parametrize(
+    ('change', 'error', 'text'),
+    [
+        ('bank_dataloader = None\n', ValueError, 'has no bank to find neighbours in'),
+        (
+            "val_evaluator = dict(_delete_=True, type='Accuracy')\n",
+            TypeError,
+            'KNNLoop cannot feed Accuracy',
+        ),
+        (
+            "val_evaluator = dict(_delete_=True, type='KNNMetric', k=(500,))\n",
+            ValueError,
+            'k=500 needs a bank of at least that many samples.*it has 24',
+        ),
+    ],
+)
+def test_what_the_knn_loop_refuses(change, error, text, tmp_path, tiny_tree):
+    cfg = write_config(tmp_path, f'knn_{abs(hash(change))}', 'simsiam_r18_cifar10', change)
+    with pytest.raises(error, match=text):
+        tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
+
+
+def test_in_memory_images_need_their_collate_function(tmp_path, tiny_tree):
+    cfg = write_config(
+        tmp_path,
+        'collate',
+        'simsiam_r18_cifar10',
+        "train_dataloader = dict(collate_fn=dict(type='pseudo_collate'))\n"
+        'val_dataloader = val_cfg = val_evaluator = None\n',
+    )
+    with pytest.raises(ValueError, match="collate_fn=dict.type='collate_batch'"):
+        tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')

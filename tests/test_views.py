@@ -409,9 +409,12 @@ def cut_by_workers(images: Tensor, k: Tensor, views: dict) -> dict:
 
 def test_both_roads_give_the_same_views(photo_images, keys, device) -> None:
     k = keys(len(photo_images), epoch=5, seed=3)
-    module = raw(CROPS).to(device)
+    # one view that is smaller than its crop: shrinking is where antialiasing shows
+    shrunk = dict(role='local', size=10, scale=(0.3, 1.0))
+    views = {**CROPS, 'shrunk': shrunk}
+    module = raw(views).to(device)
     here = module(dict(inputs=photo_images, key=k), training=True)
-    cut = cut_by_workers(photo_images, k, CROPS)
+    cut = cut_by_workers(photo_images, k, views)
     assert all(x.dtype == torch.uint8 for x in cut['inputs'])
     there = module(cut, training=True)
     assert torch.equal(here['data_samples'], there['data_samples'])

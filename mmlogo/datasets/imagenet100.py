@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmpretrain.datasets import CustomDataset
@@ -53,7 +54,7 @@ class ImageNet100(CustomDataset):
         data_root: str,
         split: str = 'train',
         wnids: tuple[str, ...] = CMC_CLASSES,
-        pipeline: list = (),
+        pipeline: Sequence = (),
     ) -> None:
         folder = Path(data_root).expanduser() / split
         missing = [wnid for wnid in wnids if not (folder / wnid).is_dir()]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,7 +24,18 @@ EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 @FUNCTIONS.register_module()
 def collate_batch(batch: dict | Sequence[dict]) -> dict:
     """Pass a batch that was fetched whole, stack one that was not."""
-    return batch if isinstance(batch, dict) else default_collate(batch)
+    return batch if isinstance(batch, dict) else default_collate(list(batch))
+
+
+class _Batch(dict):
+    """A batch that was fetched whole."""
+
+    def __missing__(self, name: object) -> object:
+        # what a collate function of single samples would ask for
+        raise ValueError(
+            f'a batch of in-memory images has no {name!r}: it was fetched whole; give the '
+            "dataloader collate_fn=dict(type='collate_batch')"
+        )
 
 
 class InMemoryImages(Dataset):
@@ -54,11 +67,11 @@ class InMemoryImages(Dataset):
         `key` is there if the indices are `SampleKey`s.
         """
         index = torch.tensor([int(i) for i in indices])
-        batch = dict(
+        batch = _Batch(
             inputs=self.images[index], sample_idx=index, gt_label=self.labels[index]
         )
         if isinstance(indices[0], SampleKey):
-            batch['key'] = pack_keys(indices)
+            batch['key'] = pack_keys(cast(Sequence[SampleKey], indices))
         return batch
 
     def __getitem__(self, index: int) -> dict:
@@ -115,12 +128,10 @@ def read_tree(
         raise FileNotFoundError(
             f'no images in {root}: expected {root}/<class>/*{{{",".join(EXTENSIONS)}}}'
         )
-    images = None
+    images: Tensor | None = None
     for index, (path, _) in enumerate(files):
         try:
-            image = torchvision.io.decode_image(
-                str(path), torchvision.io.ImageReadMode.RGB
-            )
+            image = torchvision.io.decode_image(str(path), torchvision.io.ImageReadMode.RGB)
         except RuntimeError as error:
             raise OSError(
                 f'cannot read image {path} (sample {index}): {error}; '
@@ -136,10 +147,11 @@ def read_tree(
                 'one size: use CustomDataset with MultiCrop for a mixed folder'
             )
         images[index] = image
+    assert images is not None
     return images, torch.tensor([label for _, label in files]), classes
 
 
-class _Torchvision(InMemoryImages):
+class _Torchvision(InMemoryImages, ABC):
     """A torchvision dataset read whole, or the same as a tree of image files."""
 
     NAME: str
@@ -168,6 +180,13 @@ class _Torchvision(InMemoryImages):
             images, labels, classes = self._read_official(root, split, download)
             keep = _first_per_class(labels, per_class)
             super().__init__(images[keep], labels[keep], classes)
+
+    @classmethod
+    @abstractmethod
+    def _official(
+        cls, root: str, split: str, download: bool
+    ) -> tuple[Tensor, Tensor, list[str]]:
+        """Images, labels and class names of a split, by torchvision."""
 
     @classmethod
     @_rank_zero_first

@@ -106,7 +106,7 @@ class PhotoTiles(InMemoryImages):
         images, labels, self.corners = [], [], []
         for label, name in enumerate(names):
             photo = torch.from_numpy(load_photograph(name)).permute(2, 0, 1)
-            corners = _corners(*photo.shape[1:], tile, step, cell, split)
+            corners = _corners(photo.shape[1], photo.shape[2], tile, step, cell, split)
             if not corners:
                 raise ValueError(
                     f'photograph {name!r}, {photo.shape[1]} x {photo.shape[2]} pixels, has '

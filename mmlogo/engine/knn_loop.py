@@ -48,6 +48,7 @@ class KNNLoop(BaseLoop):
             )
         super().__init__(runner, dataloader)
         self.bank_dataloader = runner.build_dataloader(bank_dataloader, seed=runner.seed)
+        _check_same_classes(self.bank_dataloader.dataset, self.dataloader.dataset)
         self.evaluator = runner.build_evaluator(evaluator)
         for metric in self.evaluator.metrics:
             if not isinstance(metric, FeatureMetric):
@@ -101,6 +102,18 @@ class KNNLoop(BaseLoop):
     def _hook(self, when: str, idx: int, data: dict, **outputs) -> None:
         self.runner.call_hook(
             f'{when}_{self.stage}_iter', batch_idx=idx, data_batch=data, **outputs
+        )
+
+
+def _check_same_classes(bank: object, query: object) -> None:
+    """Labels are compared as numbers, so the two sets must number alike."""
+    names = [getattr(data, 'metainfo', {}).get('classes') for data in (bank, query)]
+    if None not in names and list(names[0]) != list(names[1]):
+        differ = sorted(set(names[0]) ^ set(names[1]))
+        raise ValueError(
+            'the bank and the queries of k-NN number their classes differently '
+            f'({len(names[0])} and {len(names[1])} classes; in one only: {differ[:5]}); '
+            'give both the same class folders, empty ones too'
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, get_world_size
-from torch import Tensor, nn
+from torch import Tensor
 
 SOURCES = ('backbone', 'neck')
 
@@ -18,11 +18,11 @@ class Features(NamedTuple):
 
     feature: Tensor  # (N, D) float32
     label: Tensor  # (N,) int64
-    index: Tensor  # (N,) int64
+    index: Tensor  # type: ignore[assignment]  # (N,) int64; hides tuple.index
 
 
 @torch.no_grad()
-def extract(model: nn.Module, data: dict, sources: Iterable[str]) -> dict[str, Tensor]:
+def extract(model: Any, data: dict, sources: Iterable[str]) -> dict[str, Tensor]:
     """Features (B, D) float32 of an evaluation batch, by source, in one forward.
 
     Args:
@@ -32,9 +32,7 @@ def extract(model: nn.Module, data: dict, sources: Iterable[str]) -> dict[str, T
     """
     inputs = model.data_preprocessor(data, False)['inputs']
     x = model(inputs, mode='tensor')
-    return {
-        source: _pooled(model.neck(x) if source == 'neck' else x) for source in sources
-    }
+    return {source: _pooled(model.neck(x) if source == 'neck' else x) for source in sources}
 
 
 def _pooled(x: Tensor | tuple) -> Tensor:
@@ -74,8 +72,9 @@ def assemble(parts: list[Features]) -> Features:
 
     Samplers pad uneven shares with repeated samples; those are counted once.
     """
-    own = Features(*(torch.cat(column) for column in zip(*parts, strict=True)))
-    feature, label, index = (_gather_rows(column) for column in own)
+    feature, label, index = (
+        _gather_rows(torch.cat(column)) for column in zip(*parts, strict=True)
+    )
     index, order = index.sort(stable=True)
     first = torch.ones_like(index, dtype=torch.bool)
     first[1:] = index[1:] != index[:-1]

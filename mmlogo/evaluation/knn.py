@@ -47,6 +47,8 @@ def knn_predict(
     Returns:
         k -> (Q,) predicted classes. Ties go to the lowest class.
     """
+    if weighting not in WEIGHTINGS:
+        raise ValueError(f'weighting={weighting!r}, but it must be one of {WEIGHTINGS}')
     if max(k) > len(bank) or min(k) < 1:
         raise ValueError(
             f'k-NN with k={max(k)} needs a bank of at least that many samples, and at '

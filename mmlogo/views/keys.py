@@ -41,7 +41,7 @@ class SampleKey(int):
         key.epoch, key.seed = epoch, seed
         return key
 
-    def __getnewargs__(self) -> tuple[int, int, int]:  # pickle and deepcopy
+    def __getnewargs__(self) -> tuple:  # pickle and deepcopy
         return int(self), self.epoch, self.seed
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from typing import Any
 
 ROLES = ('global', 'local')
 
@@ -107,12 +108,11 @@ def parse_views(views: Mapping[str, ViewSpec | Mapping]) -> list[ViewSpec]:
                     hint = f'; did you mean {near[0]!r}?' if near else ''
                     raise ValueError(f'views.{kind} has no key {key!r}{hint}')
             try:
-                spec = ViewSpec(
-                    **{
-                        key: tuple(value) if isinstance(value, list) else value
-                        for key, value in spec.items()
-                    }
-                )
+                values: dict[str, Any] = {
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in spec.items()
+                }
+                spec = ViewSpec(**values)
             except (TypeError, ValueError) as error:
                 raise ValueError(f'views.{kind}: {error}') from None
         specs += [spec] * spec.count
