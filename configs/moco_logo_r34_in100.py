@@ -36,7 +36,7 @@ model = dict(
                 blur=0.5,
             ),
         )
-    )
+    ),
 )
 optim_wrapper = dict(
     optimizer=dict(lr=0.06),  # 0.03 per 256 images

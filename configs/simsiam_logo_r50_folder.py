@@ -45,6 +45,6 @@ optim_wrapper = dict(
             # the regressor's own rate: 0.03 per 256 images, held
             'head.affinity': dict(hold_lr=True, lr=0.03, weight_decay=1e-4),
         }
-    )
+    ),
 )
 auto_scale_lr = dict(base_batch_size=256)

@@ -26,6 +26,4 @@ model = dict(
         ),
     )
 )
-optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys={'head.predictor': dict(hold_lr=True)})
-)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'head.predictor': dict(hold_lr=True)}))

@@ -369,5 +369,5 @@ def test_in_memory_images_need_their_collate_function(tmp_path, tiny_tree):
         "train_dataloader = dict(collate_fn=dict(type='pseudo_collate'))\n"
         'val_dataloader = val_cfg = val_evaluator = None\n',
     )
-    with pytest.raises(ValueError, match="collate_fn=dict.type='collate_batch'"):
+    with pytest.raises(ValueError, match=r"collate_fn=dict\(type='collate_batch'"):
         tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')

@@ -1,18 +1,26 @@
 """Load and build every config: tools/check_configs.py [CONFIG ...].
 
-Each config is parsed, its keys compared with the constructors that read them, its
-model built, its pipelines and schedules resolved. No data is read.
+Each config is parsed, its keys are compared with the constructors that read them, and
+its model, pipelines, metrics, optimiser and schedules are built. No data is read.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmlogo.config import configs_folder, load_config
+from mmlogo.engine.launch import datasets_of
 from mmlogo.engine.lint import check_keys
-from mmlogo.registry import MODELS
+from mmlogo.registry import METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
+
+
+def as_list(value: dict | list | None) -> list:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
 
 
 def check(path: Path) -> None:
@@ -20,7 +28,16 @@ def check(path: Path) -> None:
     cfg = load_config(str(path))
     check_keys(cfg)
     init_default_scope(cfg.default_scope)
-    MODELS.build(cfg.model)
+    model = MODELS.build(cfg.model)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    for schedule in as_list(cfg.get('param_scheduler')):
+        schedule.setdefault('end', cfg.train_cfg.max_epochs)
+        PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=wrapper))
+    for dataset in datasets_of(cfg):
+        for transform in dataset.get('pipeline', ()):
+            TRANSFORMS.build(transform)
+    for metric in as_list(cfg.get('val_evaluator')) + as_list(cfg.get('test_evaluator')):
+        METRICS.build(metric)
     header = path.read_text().splitlines()[0]
     if not header.startswith('# '):
         raise ValueError('the first line must say what the config is, in a comment')

@@ -107,12 +107,14 @@ class KNNLoop(BaseLoop):
 
 def _check_same_classes(bank: object, query: object) -> None:
     """Labels are compared as numbers, so the two sets must number alike."""
-    names = [getattr(data, 'metainfo', {}).get('classes') for data in (bank, query)]
-    if None not in names and list(names[0]) != list(names[1]):
-        differ = sorted(set(names[0]) ^ set(names[1]))
+    first, second = (
+        list(getattr(data, 'metainfo', {}).get('classes') or ()) for data in (bank, query)
+    )
+    if first and second and first != second:
+        differ = sorted(set(first) ^ set(second))
         raise ValueError(
             'the bank and the queries of k-NN number their classes differently '
-            f'({len(names[0])} and {len(names[1])} classes; in one only: {differ[:5]}); '
+            f'({len(first)} and {len(second)} classes; in one only: {differ[:5]}); '
             'give both the same class folders, empty ones too'
         )
 

@@ -35,9 +35,7 @@ val_dataloader = dict(
     num_workers=8,
     sampler=dict(type='EpochSampler', shuffle=False),
     collate_fn=dict(type='collate_batch'),
-    dataset=dict(
-        type='ImageNet', data_root=data_root, split='val', pipeline=test_pipeline
-    ),
+    dataset=dict(type='ImageNet', data_root=data_root, split='val', pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
 

@@ -10,9 +10,7 @@ model = dict(
     backbone=dict(
         type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=False
     ),
-    neck=dict(
-        type='MoCoV2Neck', in_channels=2048, hid_channels=2048, out_channels=128
-    ),
+    neck=dict(type='MoCoV2Neck', in_channels=2048, hid_channels=2048, out_channels=128),
     head=dict(
         type='LoGoHead',
         pull=dict(type='InfoNCEPull', temperature=0.2),
