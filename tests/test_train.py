@@ -144,6 +144,22 @@ def test_a_foreign_config_overrides_lambda_and_keeps_the_best(tmp_path, tiny_tre
     assert list((tmp_path / 'w').glob('*/vis_data/events.out.tfevents.*'))
 
 
+def test_looking_first_changes_nothing(tmp_path, tiny_tree):
+    """The untrained network's k-NN leaves the run as it would have been."""
+    cfg = write_config(tmp_path, 'first', 'simsiam_logo_r18_cifar10')
+    common = (cfg, '--data-root', tiny_tree, '--work-dir')
+    tool('train', *common, tmp_path / 'with')
+    tool(
+        'train',
+        *common,
+        tmp_path / 'without',
+        '--cfg-options',
+        'default_hooks.validate_first=None',
+    )
+    one, two = weights(tmp_path / 'with'), weights(tmp_path / 'without')
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
 def test_amp_and_accumulation(tmp_path, tiny_tree):
     """The teacher moves once per optimiser step, whatever is accumulated."""
     cfg = write_config(

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config, DictAction
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
@@ -61,26 +60,6 @@ class Result(NamedTuple):
     checkpoint: Path
     log: Path
     sizes: tuple[int, int]  # of the bank, of the queries
-
-
-class CalibrateNormsHook(Hook):
-    """Fit BatchNorm's running statistics to the views before anything is learnt.
-
-    An untrained network starts with statistics that fit no data. Measured like
-    that, most of what training seems to gain would be these numbers, not weights.
-    Training itself is not changed: it normalises by its batches.
-    """
-
-    priority = 'LOW'  # before ValidateFirstHook
-
-    @torch.no_grad()
-    def before_train(self, runner: Runner) -> None:
-        model = unwrapped(runner.model)
-        model.train()
-        for data in runner.train_dataloader:
-            views = model.data_preprocessor(data, True)['inputs']
-            for x in reversed(views):  # locals first, as the algorithm has it
-                model.backbone(x)
 
 
 class QuietRunner(Runner):
@@ -129,7 +108,6 @@ def quickstart(work_dir: Path, options: dict | None = None) -> Result:
     cfg = prepare(work_dir, options or {})
     empty(work_dir)
     runner = QuietRunner.from_cfg(cfg)
-    runner.register_hook(CalibrateNormsHook())
     begun = time.perf_counter()
     runner.train()
     seconds = time.perf_counter() - begun
@@ -157,7 +135,7 @@ def prepare(work_dir: Path, options: dict) -> Config:
     cfg = load_config(CONFIG)
     cfg.merge_from_dict(options)
     cfg.work_dir = str(work_dir)
-    # Without AVX-512 a CPU computes bfloat16 convolutions slower than float32 ones.
+    # bfloat16 convolutions are fast with AVX-512; without it float32 is the safe choice
     if torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == 'AVX512':
         launch.use_amp(cfg)
     check_keys(cfg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import sys
 
@@ -15,6 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlogo.engine.unwrap import unwrapped
+from mmlogo.models.parts.norms import fitted_statistics
 from mmlogo.registry import HOOKS
 from mmlogo.views.transforms import MultiCrop
 
@@ -156,14 +158,32 @@ def peak_memory_mb() -> float:
 class ValidateFirstHook(Hook):
     """Run the validation loop once before the first step of a new run.
 
-    The first point of the k-NN curve is then the untrained network.
+    The first point of the k-NN curve is then the untrained network, fairly: its
+    BatchNorm statistics are fitted to some training views first, and put back after.
+    Without that, much of what training seems to gain would be these statistics
+    (on `PhotoTiles` 68 to 80 per cent at k 1, with all weights as they were drawn).
+
+    Args:
+        fit_batches: Training batches the statistics are fitted to.
     """
 
     priority = 'LOWEST'
 
+    def __init__(self, fit_batches: int = 20) -> None:
+        self.fit_batches = fit_batches
+
     def before_train(self, runner) -> None:
         if runner.iter == 0 and runner.val_loop is not None:
-            runner.val_loop.run()
+            model = unwrapped(runner.model)
+            modules = [m for m in (model.backbone, model.neck) if m is not None]
+            with fitted_statistics(*modules) as count_view:
+                model.train()
+                for data in itertools.islice(runner.train_dataloader, self.fit_batches):
+                    for x in model.data_preprocessor(data, True)['inputs']:
+                        with torch.no_grad():
+                            count_view()
+                            nn.Sequential(*modules)(x)
+                runner.val_loop.run()
 
 
 @HOOKS.register_module()

@@ -20,6 +20,15 @@ from mmlogo.registry import DATASETS
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
+_RUNNER_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
+
 # launcher -> where it says RANK, WORLD_SIZE and LOCAL_RANK
 _VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -56,8 +65,16 @@ def prepare(cfg: Config, args: argparse.Namespace) -> Config:
     cfg.work_dir = cfg.work_dir.replace('mmlogo::', '')
     if args.data_root:
         set_data_root(cfg, args.data_root)
+    drop_hooks(cfg)
     init_processes(args.launcher, cfg)
     return cfg
+
+
+def drop_hooks(cfg: Config) -> None:
+    """Leave out hooks set to None; MMEngine does so for its own and refuses others."""
+    for name in [name for name, hook in cfg.default_hooks.items() if hook is None]:
+        if name not in _RUNNER_HOOKS:
+            del cfg.default_hooks[name]
 
 
 def init_processes(launcher: str, cfg: Config) -> None:

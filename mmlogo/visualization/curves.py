@@ -12,6 +12,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 INK, FAINT = '#22262b', '#6b727b'
@@ -107,9 +108,9 @@ def draw_curves(
     """
     losses, knn = read_scalars(source)
     rows = max(1, math.ceil(len(losses) / 2))
-    figure = Figure(figsize=(8, 3.4), dpi=200, facecolor='white', layout='constrained')
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)
+    figure = Figure(figsize=(8, 3.4), dpi=200, facecolor='white', layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.05)
     grid = figure.add_gridspec(rows, 4, width_ratios=(1, 1, 0.8, 0.8))
     if knn:
         axes = figure.add_subplot(grid[:, :2] if losses else grid[:, :])
@@ -150,7 +151,7 @@ def _draw_knn(
     _prepare(axes, 'k-NN accuracy on frozen features, %', 9)
     axes.set_xlabel('epoch (0: untrained)', fontsize=7.5, color=FAINT)
     last = max(points[-1][0] for points in knn.values())
-    labels = []
+    labels: list[tuple[float, str, str]] = []
     for (k, points), colour in zip(sorted(knn.items()), SHADES, strict=False):
         axes.plot(
             *zip(*points, strict=True),
@@ -161,10 +162,10 @@ def _draw_knn(
             gid=f'knn k={k}',
             clip_on=False,
         )
-        labels.append([points[-1][1], f'k = {k}: {points[-1][1]:.1f}', colour])
+        labels.append((points[-1][1], f'k = {k}: {points[-1][1]:.1f}', colour))
         if k in baseline:
             axes.axhline(baseline[k], color=colour, lw=1, ls=(0, (4, 3)), gid=f'raw k={k}')
-            labels.append([baseline[k], f'raw pixels, {k}: {baseline[k]:.1f}', colour])
+            labels.append((baseline[k], f'raw pixels, {k}: {baseline[k]:.1f}', colour))
     axes.set_xlim(0, max(last, 1e-9))
     low, high = axes.get_ylim()
     gap = 0.055 * (high - low)

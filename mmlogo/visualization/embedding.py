@@ -96,9 +96,8 @@ def draw_embedding(
     axes = figure.add_axes((0, 0, 1, 0.95 if title else 1))
     axes.set_axis_off()
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
-    axes.scatter(
-        *points.T, s=10, c=[colours[i] for i in label], alpha=0.75, lw=0, gid='points'
-    )
+    x, y = points.T
+    axes.scatter(x, y, s=10, c=[colours[i] for i in label], alpha=0.75, lw=0, gid='points')
     present = [i for i in range(len(classes)) if (label == i).any()]
     half = np.array([(0.0062 * len(classes[i]) + 0.006, 0.02) for i in present])
     medians = np.array([_medoid(points[label == i]) for i in present])
@@ -110,7 +109,8 @@ def draw_embedding(
         axes.add_artist(AnnotationBbox(picture, points[n], pad=0.08, bboxprops=frame))
     for i, at in zip(present, places, strict=True):
         axes.text(
-            *at,
+            at[0],
+            at[1],
             classes[i],
             fontsize=9,
             fontweight='bold',
@@ -137,7 +137,8 @@ def _colours(count: int) -> list[str]:
         srgb = np.where(
             linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
         )
-        shades.append(to_hex(srgb.clip(0, 1)))
+        r, g, b = srgb.clip(0, 1).tolist()
+        shades.append(to_hex((r, g, b)))
     return shades
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Transform
 from torch import Tensor
 
 from mmlogo.views.apply import change_colours, crop
@@ -263,7 +264,7 @@ def _chip(
     role: str,
     right: bool = False,
     bottom: bool = False,
-    transform: object = None,
+    transform: Transform | None = None,
 ) -> None:
     """A label in its role's colour, inside the corner (x, y)."""
     axes.annotate(

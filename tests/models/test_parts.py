@@ -13,7 +13,11 @@ from torch import nn
 
 from mmlogo.models.parts.counter import Counter
 from mmlogo.models.parts.frozen import call_frozen
-from mmlogo.models.parts.norms import SplitBatchNorm2d, running_statistics
+from mmlogo.models.parts.norms import (
+    SplitBatchNorm2d,
+    fitted_statistics,
+    running_statistics,
+)
 from mmlogo.models.parts.pairs import GlobalLocal, roles_of
 from mmlogo.models.parts.queue import Queue
 from mmlogo.models.parts.shuffle import shuffle_order, shuffled
@@ -311,3 +315,18 @@ def test_numpy_has_the_same_shuffled_bn(keys):
         F.batch_norm(x, None, None, training=True).flatten(1),
         atol=1e-2,
     )
+
+
+def test_fitted_statistics_are_the_batches_and_go_away():
+    norm, batches = nn.BatchNorm2d(2), [torch.randn(4, 2, 3, 3) * 2 + i for i in range(3)]
+    norm(batches[0])
+    before = {name: value.clone() for name, value in norm.named_buffers()}
+    with fitted_statistics(norm) as count_batch:
+        for x in batches:
+            count_batch()
+            norm(x)
+        mean = torch.stack([x.mean((0, 2, 3)) for x in batches]).mean(0)
+        torch.testing.assert_close(norm.running_mean, mean)
+    assert norm.momentum == 0.1
+    for name, value in norm.named_buffers():
+        assert torch.equal(value, before[name])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -129,15 +130,14 @@ def replace_sync_bn(module: nn.Module) -> nn.Module:
     return module
 
 
+def _norms(*modules: nn.Module) -> list[_BatchNorm]:
+    return [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
+
+
 @contextmanager
 def running_statistics(*modules: nn.Module, follow: bool) -> Iterator[None]:
     """Inside, BatchNorm's running statistics follow the batches, or stay."""
-    norms = [
-        m
-        for module in modules
-        for m in module.modules()
-        if isinstance(m, _BatchNorm) and not follow
-    ]
+    norms = [] if follow else _norms(*modules)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -146,3 +146,29 @@ def running_statistics(*modules: nn.Module, follow: bool) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+@contextmanager
+def fitted_statistics(*modules: nn.Module) -> Iterator[Callable[[], None]]:
+    """Inside, running statistics are the mean of the batches seen; after, as before.
+
+    Yields:
+        To be called before each batch.
+    """
+    norms = _norms(*modules)
+    before = [copy.deepcopy((norm.momentum, dict(norm.named_buffers()))) for norm in norms]
+    seen = 0
+
+    def count_batch() -> None:
+        nonlocal seen
+        seen += 1
+        for norm in norms:
+            norm.momentum = 1 / seen
+
+    try:
+        yield count_batch
+    finally:
+        for norm, (momentum, buffers) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            for name, value in buffers.items():
+                norm.get_buffer(name).copy_(value)

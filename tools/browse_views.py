@@ -1,0 +1,65 @@
+"""Draw the views that a config makes: tools/browse_views.py CONFIG [IMAGE ...].
+
+Each image with its crops marked, and the views as the network sees them before they
+are normalised. Without images, three photographs that come with scikit-image.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+import torchvision
+from mmengine.config import DictAction
+from torch import Tensor
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from mmlogo.config import load_config
+from mmlogo.datasets.photo_tiles import PHOTOGRAPHS, load_photograph
+from mmlogo.engine.lint import check_keys
+from mmlogo.views import SampleKey, pack_keys, parse_views
+from mmlogo.visualization import draw_views
+
+SIDE = 300  # pixels of the shorter side: enough for a picture
+
+
+def read(paths: list[str], square: bool) -> tuple[list[Tensor], list[str]]:
+    """Images (3, H, W) uint8, and a title each."""
+    if paths:
+        read_rgb = torchvision.io.ImageReadMode.RGB
+        images = [torchvision.io.decode_image(path, read_rgb) for path in paths]
+        titles = [Path(path).name for path in paths]
+    else:
+        names = ('astronaut', 'cat', 'coffee')
+        images = [torch.from_numpy(load_photograph(n)).permute(2, 0, 1) for n in names]
+        titles = [f'{n}, {PHOTOGRAPHS[n][2].split(", ")[1]}' for n in names]
+    if square:
+        images = [center_crop(image, [min(image.shape[1:])] * 2) for image in images]
+    return [resize(image, [SIDE], antialias=True) for image in images], titles
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='a path, or mmlogo::name.py')
+    parser.add_argument('images', nargs='*')
+    parser.add_argument('--out', default='views.png')
+    parser.add_argument('--epoch', type=int, default=0, help='each has views of its own')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--square', action='store_true', help='crop images to a square')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE'
+    )
+    args = parser.parse_args()
+    cfg = load_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    check_keys(cfg)
+    images, titles = read(args.images, args.square)
+    keys = pack_keys([SampleKey(n, args.epoch, args.seed) for n in range(len(images))])
+    specs = parse_views(cfg.model.data_preprocessor.views)
+    draw_views(images, keys, specs, args.out, titles)
+    print(args.out)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
