@@ -58,11 +58,16 @@ else
   "$python" -m venv "$venv"
 fi
 rm -f "$venv/mmlogo.stamp" # an installation that breaks off is not up to date
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip
+log=$venv/install.log # pip's warnings are for those who look
+install() {
+  "$venv/bin/python" -m pip install --disable-pip-version-check "$@" >>"$log" 2>&1 || {
+    tail -n 30 "$log" >&2
+    fail "pip failed; its whole output is in $log"
+  }
+}
+install --upgrade pip
 say "pip is ready after $((SECONDS - begun)) s; installing mmlogo${extras:+[$extras]}"
-(
-  cd "$root"
-  "$venv/bin/python" -m pip install --quiet -c requirements/constraints.txt -e ".${extras:+[$extras]}"
-)
+cd "$root"
+install -c requirements/constraints.txt -e ".${extras:+[$extras]}"
 printf '%s\n' "$stamp" >"$venv/mmlogo.stamp"
 say "done in $((SECONDS - begun)) s: $venv/bin/python"
