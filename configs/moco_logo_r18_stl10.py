@@ -12,6 +12,9 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(
+        # STL-10's images were taken from ImageNet
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
         views=dict(
             global_views=dict(
                 role='global',
@@ -33,7 +36,7 @@ model = dict(
                 gray=0.2,
                 blur=0.5,
             ),
-        )
+        ),
     )
 )
 optim_wrapper = dict(

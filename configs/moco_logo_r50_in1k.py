@@ -37,7 +37,6 @@ model = dict(
     )
 )
 global_batch_size = 256
-train_dataloader = dict(batch_size=256)
 auto_scale_lr = dict(base_batch_size=256)
 optim_wrapper = dict(
     optimizer=dict(lr=0.03),  # 0.03 per 256 images

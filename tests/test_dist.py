@@ -17,6 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from mmlogo.engine.knn_loop import share_statistics
 from mmlogo.engine.wrapper import AnyDeviceDataParallel
 from mmlogo.evaluation.features import Features, assemble
 from mmlogo.models.parts.gather import gather_batch, own_rows
@@ -118,7 +119,16 @@ def parts() -> dict:
             shuffled(lambda v: v.flatten(1) * 2, x.detach(), key[rank::world_size], 0)
         ),
         assembled=tuple(assemble([padded])),
+        statistics=shared_statistics(),
     )
+
+
+def shared_statistics() -> Tensor:
+    """BatchNorm per process: what k-NN uses is rank 0's, as in the checkpoint."""
+    norm = nn.BatchNorm2d(1)
+    norm.running_mean.fill_(get_dist_info()[0] + 3.0)
+    share_statistics(nn.Sequential(norm))
+    return norm.running_mean
 
 
 def run_rank(rank: int, folder: str, port: int) -> None:

@@ -144,6 +144,29 @@ def test_a_foreign_config_overrides_lambda_and_keeps_the_best(tmp_path, tiny_tre
     assert list((tmp_path / 'w').glob('*/vis_data/events.out.tfevents.*'))
 
 
+def test_a_resumed_schedule_cannot_be_stretched(tmp_path, tiny_tree):
+    cfg = write_config(tmp_path, 'stretched', 'simsiam_r18_cifar10')
+    common = (cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
+    tool('train', *common)
+    with pytest.raises(ValueError, match=r'CosineAnnealingLR ends at epoch 2 and .* is 4'):
+        tool('train', *common, '--resume', '--cfg-options', 'train_cfg.max_epochs=4')
+
+
+def test_a_resumed_run_keeps_its_seed(tmp_path, tiny_tree):
+    """Drawn, not given: the views of the second half are those of the first's seed."""
+    cfg = write_config(
+        tmp_path, 'seedless', 'simsiam_r18_cifar10', 'randomness = dict(seed=None)\n'
+    )
+    common = (cfg, '--data-root', tiny_tree, '--work-dir')
+    tool('train', *common, tmp_path / 'a')
+    (tmp_path / 'b').mkdir()
+    shutil.copy(tmp_path / 'a' / 'epoch_1.pth', tmp_path / 'b')
+    (tmp_path / 'b' / 'last_checkpoint').write_text(str(tmp_path / 'b' / 'epoch_1.pth'))
+    tool('train', *common, tmp_path / 'b', '--resume')
+    one, two = weights(tmp_path / 'a'), weights(tmp_path / 'b')
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
 def test_looking_first_changes_nothing(tmp_path, tiny_tree):
     """The untrained network's k-NN leaves the run as it would have been."""
     cfg = write_config(tmp_path, 'first', 'simsiam_logo_r18_cifar10')
@@ -349,7 +372,7 @@ def test_two_processes_by_the_command_users_type(tmp_path, tiny_tree):
     text = next((tmp_path / 'two').glob('*/*.log')).read_text()
     assert re.search(r'effective batch 8 \(4 x 2 processes', text)
     knn = [
-        next(r['knn/top1_k1'] for r in scalars(tmp_path / n) if 'knn/top1_k1' in r)
+        [r['knn/top1_k5'] for r in scalars(tmp_path / n) if 'knn/top1_k5' in r]
         for n in ('one', 'two')
     ]
     assert knn[0] == knn[1]

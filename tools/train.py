@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = launch.prepare(load_config(args.config), args)
-    launch.divide_global_batch(cfg, args.cfg_options)
+    launch.divide_global_batch(cfg)
     launch.set_resume(cfg, args.resume)
     if args.amp:
         launch.use_amp(cfg)

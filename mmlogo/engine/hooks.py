@@ -12,9 +12,11 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from rich.console import Console
 from rich.progress import Progress, TaskID
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmlogo.datasets.sampler import EpochSampler
+from mmlogo.engine.knn_loop import KNNLoop
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.models.parts.norms import fitted_statistics
 from mmlogo.registry import HOOKS
@@ -25,13 +27,16 @@ from mmlogo.views.transforms import MultiCrop
 class ShareViewsHook(Hook):
     """Give the pipeline's `MultiCrop` the views of the model's preprocessor.
 
-    So a config, and an override, names them in one place. It happens before the
-    first epoch, and thus before workers exist.
+    So a config, and an override, names them in one place. And give the sampler the
+    run's seed, which a resume may have changed since the sampler was built. Both
+    before the first epoch, and thus before workers exist.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner) -> None:
+        if isinstance(runner.train_dataloader.sampler, EpochSampler):
+            runner.train_dataloader.sampler.seed = runner.seed
         specs = getattr(unwrapped(runner.model).data_preprocessor, 'specs', None)
         pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
         for transform in getattr(pipeline, 'transforms', ()):
@@ -65,6 +70,13 @@ class StartReportHook(Hook):
                 f'{runner.world_size} processes has no full batch of {per_process} per '
                 'process; lower the batch size'
             )
+        views = getattr(model.data_preprocessor, 'num_globals', 2)
+        if views < 2:
+            raise ValueError(
+                f'{views} global view per image, but pulling needs at least 2; raise the '
+                '`count` of the global views'
+            )
+        refuse_spent_schedules(runner)
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
         if per_process * runner.world_size < 2 or (
             per_process < 2 and any(type(norm) is nn.BatchNorm2d for norm in norms)
@@ -99,6 +111,24 @@ class StartReportHook(Hook):
                 )
             )
         )
+
+
+def refuse_spent_schedules(runner) -> None:
+    """Raise ValueError if a resumed schedule ends before the training does.
+
+    MMEngine restores a schedule with the length it had, whatever the config says
+    now: the epochs beyond would run at its last rate.
+    """
+    for schedule in runner.param_schedulers or ():
+        length = getattr(schedule, 'T_max', None)
+        if runner.iter and schedule.by_epoch and length:
+            end = schedule.begin + length
+            if end < runner.max_epochs:
+                raise ValueError(
+                    f'the resumed {type(schedule).__name__} ends at epoch {end} and '
+                    f'train_cfg.max_epochs is {runner.max_epochs}; resume with '
+                    f'max_epochs={end}, or start a new run from the weights with load_from'
+                )
 
 
 def describe_views(preprocessor: nn.Module) -> str:
@@ -173,16 +203,18 @@ class ValidateFirstHook(Hook):
         self.fit_batches = fit_batches
 
     def before_train(self, runner) -> None:
-        if runner.iter == 0 and runner.val_loop is not None:
+        if runner.iter == 0 and isinstance(runner.val_loop, KNNLoop):
             model = unwrapped(runner.model)
-            modules = [m for m in (model.backbone, model.neck) if m is not None]
-            with fitted_statistics(*modules) as count_view:
+            sources = {metric.features for metric in runner.val_evaluator.metrics}
+            evaluated = [model.backbone] + ([model.neck] if 'neck' in sources else [])
+            with fitted_statistics(*evaluated) as count_view:
                 model.train()
                 for data in itertools.islice(runner.train_dataloader, self.fit_batches):
-                    for x in model.data_preprocessor(data, True)['inputs']:
+                    views = model.data_preprocessor(data, True)['inputs']
+                    for x in [views] if isinstance(views, Tensor) else views:
                         with torch.no_grad():
                             count_view()
-                            nn.Sequential(*modules)(x)
+                            nn.Sequential(*evaluated)(x)
                 runner.val_loop.run()
 
 

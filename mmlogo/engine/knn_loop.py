@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
+from mmengine.dist import broadcast
 from mmengine.runner import autocast
 from mmengine.runner.base_loop import BaseLoop
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmlogo.engine.unwrap import unwrapped
@@ -65,12 +68,19 @@ class KNNLoop(BaseLoop):
         model = self.runner.model
         was_training = model.training
         model.eval()
+        share_statistics(unwrapped(model))
         bank = self.collect(self.bank_dataloader, report=False)
         query = self.collect(self.dataloader, report=True)
         metrics: dict[str, float] = {}
         for metric in self.evaluator.metrics:
             source = metric.features
-            metrics |= metric.score(bank[source], query[source])
+            scores = metric.score(bank[source], query[source])
+            twice = sorted(set(scores) & set(metrics))
+            if twice:
+                raise ValueError(
+                    f'two metrics report {twice}; give one a `prefix` of its own'
+                )
+            metrics |= scores
         model.train(was_training)
         self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
         self.runner.call_hook(f'after_{self.stage}')
@@ -103,6 +113,19 @@ class KNNLoop(BaseLoop):
         self.runner.call_hook(
             f'{when}_{self.stage}_iter', batch_idx=idx, data_batch=data, **outputs
         )
+
+
+@torch.no_grad()
+def share_statistics(model: nn.Module) -> None:
+    """Give every process rank 0's BatchNorm statistics, those of the checkpoint.
+
+    Where BatchNorm is per process each has its own; k-NN among features of several
+    networks would be no number of any of them.
+    """
+    for norm in model.modules():
+        if isinstance(norm, _BatchNorm):
+            for buffer in norm.buffers():
+                broadcast(buffer)
 
 
 def _check_same_classes(bank: object, query: object) -> None:

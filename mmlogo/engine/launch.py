@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import find_latest_checkpoint
 
 from mmlogo.datasets.in_memory import InMemoryImages
+from mmlogo.engine.lint import check_overrides
 from mmlogo.registry import DATASETS
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -58,13 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(cfg: Config, args: argparse.Namespace) -> Config:
     """Apply `add_arguments`' arguments to a config, and join the processes."""
     os.environ.setdefault('LOCAL_RANK', args.local_rank)
+    check_overrides(cfg, args.cfg_options)
     cfg.merge_from_dict(args.cfg_options)
     cfg.work_dir = (
         args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     )
     cfg.work_dir = cfg.work_dir.replace('mmlogo::', '')
-    if args.data_root:
-        set_data_root(cfg, args.data_root)
+    data_root = args.data_root or args.cfg_options.get('data_root')
+    if data_root:
+        set_data_root(cfg, data_root)
     drop_hooks(cfg)
     init_processes(args.launcher, cfg)
     return cfg
@@ -72,9 +76,10 @@ def prepare(cfg: Config, args: argparse.Namespace) -> Config:
 
 def drop_hooks(cfg: Config) -> None:
     """Leave out hooks set to None; MMEngine does so for its own and refuses others."""
-    for name in [name for name, hook in cfg.default_hooks.items() if hook is None]:
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None]:
         if name not in _RUNNER_HOOKS:
-            del cfg.default_hooks[name]
+            del hooks[name]
 
 
 def init_processes(launcher: str, cfg: Config) -> None:
@@ -103,25 +108,34 @@ def init_processes(launcher: str, cfg: Config) -> None:
         os.environ['MASTER_ADDR'] = found.stdout.split()[0]
     os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
     os.environ.setdefault('MASTER_PORT', '29500')
-    backend = 'gloo'
+    options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
+    backend = options.pop('backend', 'nccl')
+    if 'timeout' in options:
+        options['timeout'] = timedelta(seconds=options['timeout'])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(local_rank))
-        backend = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend', 'nccl')
-    torch.distributed.init_process_group(backend)
+    else:
+        backend = 'gloo'
+    torch.distributed.init_process_group(backend, **options)
     cfg.launcher = launcher
 
 
-def divide_global_batch(cfg: Config, overrides: dict) -> None:
+def divide_global_batch(cfg: Config) -> None:
     """Share `global_batch_size` between the processes.
 
-    An explicit `train_dataloader.batch_size` on the command line is per process,
-    as MMEngine has it, and wins.
+    `train_dataloader.batch_size`, in a config or on the command line, is per process,
+    as MMEngine has it, and wins. Our configs do not set it.
 
     Raises:
-        ValueError: If the processes do not divide it.
+        ValueError: If the processes do not divide it, or there is neither.
     """
-    if 'global_batch_size' not in cfg or 'train_dataloader.batch_size' in overrides:
+    if 'batch_size' in cfg.train_dataloader:
         return
+    if cfg.get('global_batch_size') is None:
+        raise ValueError(
+            'the config has no batch size; set global_batch_size, of all processes, or '
+            'train_dataloader.batch_size, of each'
+        )
     total, processes = cfg.global_batch_size, get_world_size()
     if total % processes:
         raise ValueError(
@@ -158,6 +172,7 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     datasets = list(datasets_of(cfg))
     if not datasets:
         raise ValueError('--data-root was given, but no dataset of this config has one')
+    data_root = str(Path(data_root).expanduser())
     for dataset in datasets:
         dataset['data_root'] = data_root
     if 'data_root' in cfg:
@@ -170,8 +185,15 @@ def check_data_roots(cfg: Config) -> None:
     Data sets that can download themselves are left to say so.
 
     Raises:
-        FileNotFoundError: Naming the loader and the folder.
+        FileNotFoundError: Naming the data set and the folder.
+        ValueError: If the config's `data_root` is one that no data set reads.
     """
+    roots = {dataset['data_root'] for dataset in datasets_of(cfg)}
+    if roots and 'data_root' in cfg and cfg.data_root not in roots:
+        raise ValueError(
+            f'data_root = {cfg.data_root!r} at the top of the config reaches no data set '
+            f'(they read {sorted(roots)}); pass --data-root {cfg.data_root} instead'
+        )
     for dataset in datasets_of(cfg):
         kind = DATASETS.get(dataset['type'])
         root = Path(dataset['data_root']).expanduser()
@@ -196,7 +218,9 @@ def use_amp(cfg: Config) -> None:
         raise ValueError(
             f'--amp cannot replace the optimiser wrapper {kind!r} of the config'
         )
-    if device == 'cpu' or (device == 'cuda' and torch.cuda.is_bf16_supported()):
+    if device == 'cpu' or (
+        device == 'cuda' and torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
         wrapper.type = 'AutocastOptimWrapper'
     elif device == 'cuda':
         wrapper.type = 'AmpOptimWrapper'
@@ -242,6 +266,8 @@ def use_scaled_lr(cfg: Config) -> None:
             '--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the '
             'config: the batch its learning rates were chosen for'
         )
+    # MMEngine knows the processes' batches, and not what is accumulated of them
+    cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get('accumulative_counts', 1)
     cfg.auto_scale_lr.enable = True
 
 

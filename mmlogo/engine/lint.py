@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
@@ -26,7 +27,6 @@ _RUNNER = (
     'activation_checkpointing',
     'compile',
     'efficient_conv_bn_eval',
-    'find_unused_parameters',
     'model_wrapper_cfg',
     'sync_bn',
 )
@@ -65,12 +65,35 @@ def check_keys(cfg: Config) -> None:
         )
 
 
+def check_overrides(cfg: Config, options: dict) -> None:
+    """Refuse command-line overrides of something the config does not have.
+
+    Raises:
+        ValueError: Naming the first, with the closest name there is.
+    """
+    known = [*cfg, *_names(Runner.__init__), *_OURS, *_RUNNER]
+    for key in options:
+        name = key.partition('.')[0]
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f'; did you mean {near[0]!r}?' if near else ''
+            raise ValueError(
+                f'--cfg-options {key}: the config has no {name!r} to override{hint}; '
+                'values inside are named by their path, such as train_cfg.max_epochs'
+            )
+
+
 def find_problems(cfg: Config) -> Iterator[str]:
     top = [*_names(Runner.__init__), *_OURS, *_RUNNER]
+    if 'find_unused_parameters' in cfg and cfg.get('model_wrapper_cfg'):
+        yield (
+            'find_unused_parameters: MMEngine ignores it beside model_wrapper_cfg; set '
+            'model_wrapper_cfg.find_unused_parameters'
+        )
     for key, value in cfg.items():
         if key not in top:
             # other names may be variables of the config
-            near = get_close_matches(key, top, 1, cutoff=0.8)
+            near = get_close_matches(key, top, 1, cutoff=0.85)
             if near:
                 yield f'{key}: did you mean {near[0]!r}?'
         yield from _walk(value, key)
@@ -92,6 +115,8 @@ def _check(node: dict, path: str) -> Iterator[str]:
     allowed: list[str] | None
     if last == 'paramwise_cfg':
         allowed = [*_PARAMWISE]
+    elif '.paramwise_cfg.custom_keys.' in path:
+        allowed = ['lr_mult', 'decay_mult', 'hold_lr', *_names(torch.optim.SGD.__init__)]
     elif last == 'optim_wrapper':
         kind = _find(node.get('type', 'OptimWrapper')) or OptimWrapper
         allowed = [*(_parameters(kind) or []), 'type', 'constructor', 'paramwise_cfg']

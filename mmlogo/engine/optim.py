@@ -57,11 +57,11 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         super().add_params(params, module, **kwargs)
-        merged: dict[tuple, dict] = {}
+        merged: dict[str, dict] = {}
         for group in params:
             options = {k: v for k, v in group.items() if k != 'params'}
             first = merged.setdefault(
-                tuple(sorted(options.items())), {'params': [], **options}
+                repr(sorted(options.items())), {'params': [], **options}
             )
             first['params'] += group['params']
         params[:] = merged.values()

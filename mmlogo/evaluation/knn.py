@@ -26,7 +26,7 @@ def knn_predict(
     num_classes: int,
     temperature: float = 0.07,
     weighting: str = 'exp',
-    chunk: int = 1024,
+    chunk: int | None = None,
 ) -> dict[int, Tensor]:
     """Classes of the queries by a vote of their nearest neighbours in the bank.
 
@@ -42,7 +42,7 @@ def knn_predict(
         num_classes: More than any label.
         temperature: Of the 'exp' weighting.
         weighting: 'exp' or 'majority'.
-        chunk: Queries scored at a time.
+        chunk: Queries scored at a time; None takes scores of about 256 MiB.
 
     Returns:
         k -> (Q,) predicted classes. Ties go to the lowest class.
@@ -55,6 +55,7 @@ def knn_predict(
             f'least one; it has {len(bank)}; lower k or enlarge the bank'
         )
     bank, query = F.normalize(bank.float(), dim=1), F.normalize(query.float(), dim=1)
+    chunk = chunk or max(1, 2**26 // len(bank))
     predictions: dict[int, list[Tensor]] = {number: [] for number in k}
     for part in query.split(chunk):
         similarity, neighbour = (part @ bank.T).topk(max(k), dim=1)  # (q, k)

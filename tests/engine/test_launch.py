@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -31,26 +32,64 @@ def parse(*words: str) -> argparse.Namespace:
 class TestBatch:
     def test_is_divided_by_the_processes(self, cfg, monkeypatch):
         monkeypatch.setattr(launch, 'get_world_size', lambda: 8)
-        launch.divide_global_batch(cfg, {})
+        launch.divide_global_batch(cfg)
         assert cfg.train_dataloader.batch_size == 64
 
     def test_a_remainder_is_an_error(self, cfg, monkeypatch):
         monkeypatch.setattr(launch, 'get_world_size', lambda: 3)
         with pytest.raises(ValueError, match='=512 cannot be divided by 3 processes'):
-            launch.divide_global_batch(cfg, {})
+            launch.divide_global_batch(cfg)
 
     def test_an_explicit_one_is_per_process(self, cfg, monkeypatch):
         monkeypatch.setattr(launch, 'get_world_size', lambda: 3)
         args = parse('--cfg-options', 'train_dataloader.batch_size=100')
         launch.prepare(cfg, args)
-        launch.divide_global_batch(cfg, args.cfg_options)
+        launch.divide_global_batch(cfg)
         assert cfg.train_dataloader.batch_size == 100
 
     def test_the_global_one_can_be_overridden(self, cfg):
         args = parse('--cfg-options', 'global_batch_size=64')
         launch.prepare(cfg, args)
-        launch.divide_global_batch(cfg, args.cfg_options)
+        launch.divide_global_batch(cfg)
         assert cfg.train_dataloader.batch_size == 64
+
+    def test_one_in_the_users_config_is_per_process(self, cfg, monkeypatch):
+        monkeypatch.setattr(launch, 'get_world_size', lambda: 3)
+        cfg.train_dataloader.batch_size = 64
+        launch.divide_global_batch(cfg)
+        assert cfg.train_dataloader.batch_size == 64
+
+    def test_none_at_all(self, cfg):
+        cfg.global_batch_size = None
+        with pytest.raises(ValueError, match='the config has no batch size; set global'):
+            launch.divide_global_batch(cfg)
+
+
+class TestOverrides:
+    def test_of_nothing_are_refused(self, cfg):
+        with pytest.raises(ValueError, match=r"max_epochs: the config has no 'max_epochs'"):
+            launch.prepare(cfg, parse('--cfg-options', 'max_epochs=3'))
+        with pytest.raises(ValueError, match="did you mean 'optim_wrapper'"):
+            launch.prepare(cfg, parse('--cfg-options', 'optim_wraper.x=3'))
+
+    def test_of_the_data_root_reach_every_dataset(self, cfg, tmp_path):
+        launch.prepare(cfg, parse('--cfg-options', f'data_root={tmp_path}'))
+        assert cfg.bank_dataloader.dataset.data_root == str(tmp_path)
+
+    def test_a_data_root_that_reaches_nothing(self, cfg):
+        cfg.data_root = '/elsewhere'
+        with pytest.raises(ValueError, match="data_root = '/elsewhere' at the top"):
+            launch.check_data_roots(cfg)
+
+
+class TestHooks:
+    def test_ours_can_be_left_out(self, cfg):
+        launch.prepare(cfg, parse('--cfg-options', 'default_hooks.validate_first=None'))
+        assert 'validate_first' not in cfg.default_hooks
+
+    @pytest.mark.parametrize('hooks', [{}, dict(default_hooks=None)])
+    def test_a_config_without_hooks(self, hooks):
+        launch.drop_hooks(Config(hooks))
 
 
 class TestDataRoot:
@@ -85,7 +124,12 @@ class TestAmp:
 
     def test_is_scaled_float16_on_an_old_gpu(self, cfg, monkeypatch):
         monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
-        monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: False)
+        # a card before Ampere: bfloat16 by emulation only
+        monkeypatch.setattr(
+            torch.cuda,
+            'is_bf16_supported',
+            lambda including_emulation=True: including_emulation,
+        )
         launch.use_amp(cfg)
         assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
 
@@ -144,9 +188,14 @@ class TestProcesses:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
         asked = []
-        monkeypatch.setattr(torch.distributed, 'init_process_group', asked.append)
+        monkeypatch.setattr(
+            torch.distributed,
+            'init_process_group',
+            lambda backend, **options: asked.append((backend, options)),
+        )
+        cfg.env_cfg.dist_cfg.timeout = 7200
         launch.init_processes(launcher, cfg)
-        assert asked == ['gloo']
+        assert asked == [('gloo', dict(timeout=timedelta(hours=2)))]
         assert cfg.launcher == launcher
 
 
@@ -159,6 +208,12 @@ def test_scaling_needs_a_base(cfg):
     cfg.auto_scale_lr = {}
     with pytest.raises(ValueError, match=r'needs auto_scale_lr = dict\(base_batch_size'):
         launch.use_scaled_lr(cfg)
+
+
+def test_scaling_counts_what_is_accumulated(cfg):
+    cfg.optim_wrapper.accumulative_counts = 4
+    launch.use_scaled_lr(cfg)
+    assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=128)
 
 
 def test_checkpoint_must_exist(cfg):

@@ -56,6 +56,29 @@ def test_a_typo_is_named_with_the_right_key(cfg, options, found, meant):
         check_keys(cfg)
 
 
+@pytest.mark.parametrize(
+    ('keys', 'text'),
+    [
+        (
+            {'head.pull.predictor': dict(hold_lrr=True)},
+            "hold_lrr: .*did you mean 'hold_lr'",
+        ),
+        # what --cfg-options ...custom_keys.head.affinity.lr=0.5 makes of the dots
+        ({'head': dict(affinity=dict(lr=0.5))}, r'custom_keys\.head\.affinity: '),
+    ],
+)
+def test_options_of_a_group_are_checked(cfg, keys, text):
+    cfg.optim_wrapper.paramwise_cfg.custom_keys = keys
+    with pytest.raises(ValueError, match=text):
+        check_keys(cfg)
+
+
+def test_what_mmengine_ignores_is_named(cfg):
+    cfg.merge_from_dict({'find_unused_parameters': True})
+    with pytest.raises(ValueError, match=r'set model_wrapper_cfg\.find_unused_parameters'):
+        check_keys(cfg)
+
+
 def test_an_unregistered_type_is_named(cfg):
     cfg.merge_from_dict({'model.type': 'SimSiamLogo'})
     with pytest.raises(ValueError, match="as 'SimSiamLogo'; did you mean 'SimSiamLoGo'"):

@@ -119,16 +119,36 @@ class TestTeacher:
         backbone, neck = student
         teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5)
         optimizer = torch.optim.SGD([*backbone.parameters(), *neck.parameters()], lr=0.1)
-        teacher.follow(backbone=backbone, neck=neck)
-        neck(backbone(torch.rand(2, 3, 8, 8)))[0].sum().backward()
-        optimizer.step()
-        teacher.follow(backbone=backbone, neck=neck)
+
+        def micro_batch() -> None:
+            teacher.follow(backbone=backbone, neck=neck)
+            neck(backbone(torch.rand(2, 3, 8, 8)))[0].sum().backward()
+
+        micro_batch()
+        optimizer.step(), optimizer.zero_grad()
+        micro_batch()
         once = [p.clone() for p in teacher.parameters()]
-        teacher.follow(backbone=backbone, neck=neck)  # the next micro-batch
+        micro_batch()
         assert all(
             torch.equal(a, b) for a, b in zip(once, teacher.parameters(), strict=True)
         )
         assert teacher.updates.value == 2
+
+    @pytest.mark.parametrize('case', ['fused', 'frozen stem'])
+    def test_moves_whatever_the_optimiser_does_to_versions(self, student, case):
+        """Fused optimisers do not count versions, a frozen stem has none to count."""
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5)
+        if case == 'frozen stem':
+            backbone[0].requires_grad_(False)
+        trained = [p for m in student for p in m.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(trained, lr=0.1, fused=case == 'fused')
+        for _ in range(3):
+            teacher.follow(backbone=backbone, neck=neck)
+            neck(backbone(torch.rand(2, 3, 8, 8)))[0].sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        assert teacher.updates.value == 3
 
     def test_keeps_its_own_batch_statistics(self, student):
         backbone, neck = student

@@ -131,6 +131,14 @@ class TestSimSiamLoGo:
         )
         assert not torch.allclose(held, gradient(), rtol=1e-2)
 
+    def test_globals_are_seen_last(self, batch):
+        """Running statistics lean to the last forward: locals come before."""
+        model = build(simsiam_logo())
+        sizes = []
+        model.backbone.register_forward_pre_hook(lambda _, x: sizes.append(x[0].shape[-1]))
+        losses(model, batch)
+        assert sizes == [8, 8, 16, 16]
+
     def test_statistics_can_ignore_locals(self, batch):
         follow, ignore = (
             build(simsiam_logo(local_statistics=flag)) for flag in (True, False)
@@ -206,33 +214,37 @@ class TestMoCo:
         losses(model, batch)
         assert model.queue.pointer.value == 2 * N  # the globals' keys
 
-    def test_query_and_key_have_other_neighbours(self, batch):
+    @pytest.mark.parametrize('make', [moco, moco_logo])
+    def test_query_and_key_have_other_neighbours(self, make, batch):
         """Without the shuffle, split BN would give both views the same parts."""
-        model = build(moco())
-        norm = model.teacher.backbone.bn1
-        assert isinstance(norm, SplitBatchNorm2d)
+        model = build(make())
+        assert isinstance(model.teacher.backbone.bn1, SplitBatchNorm2d)
         seen = []
-        norm.register_forward_pre_hook(lambda _, x: seen.append(x[0].mean((1, 2, 3))))
-        model.backbone.bn1.register_forward_pre_hook(
+        model.teacher.backbone.register_forward_pre_hook(
             lambda _, x: seen.append(x[0].mean((1, 2, 3)))
         )
         losses(model, batch)
-        model_views = model.data_preprocessor(batch, True)['inputs']
-        in_order = model.teacher.backbone.conv1(model_views[1]).mean((1, 2, 3))
-        key_inputs = next(s for s in seen if not s.requires_grad)
-        assert not torch.allclose(key_inputs, in_order)
-        torch.testing.assert_close(key_inputs.sort().values, in_order.sort().values)
+        views = model.data_preprocessor(batch, True)['inputs'][:2]
+        in_order = [view.mean((1, 2, 3)) for view in (views[-len(seen) :])]
+        for keys_of_view, view in zip(seen, in_order, strict=True):
+            assert not torch.allclose(keys_of_view, view)
+            torch.testing.assert_close(keys_of_view.sort().values, view.sort().values)
 
-    def test_teacher_is_moved_before_its_keys(self, batch):
-        model = build(moco(momentum=0.5))
+    @pytest.mark.parametrize('make', [moco, moco_logo])
+    def test_teacher_is_moved_before_its_keys(self, make, batch):
+        model = build(make(momentum=0.5))
         wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.5))
         model.train_step(batch, wrapper)
-        start = model.teacher.neck.fc.weight.clone()
-        student = model.neck.fc.weight.clone()
-        model.train_step(batch, wrapper)
-        torch.testing.assert_close(
-            model.teacher.neck.fc.weight, 0.5 * start + 0.5 * student
+        start = model.teacher.backbone.conv1.weight.clone()
+        student = model.backbone.conv1.weight.clone()
+        used = []
+        model.teacher.register_forward_pre_hook(
+            lambda teacher, _: used.append(teacher.backbone.conv1.weight.clone())
         )
+        model.train_step(batch, wrapper)
+        assert used
+        for weight in used:
+            torch.testing.assert_close(weight, 0.5 * start + 0.5 * student)
 
     def test_queue_must_fit_the_keys_of_a_step(self, batch):
         with pytest.raises(

@@ -1,11 +1,11 @@
 # CIFAR-10 in memory: 50,000 training images without labels for the loss, with
 # labels as k-NN bank; 10,000 test images as queries.
 data_root = 'data/cifar10'
-# Of all processes; our tools divide it. `train_dataloader.batch_size` is per process.
+# Of all processes; our tools divide it. `train_dataloader.batch_size`, per process, is
+# left out here and wins where it is given.
 global_batch_size = 512
 
 train_dataloader = dict(
-    batch_size=512,
     num_workers=0,  # one indexing operation a batch: a worker would cost more
     drop_last=True,
     sampler=dict(type='EpochSampler', shuffle=True),

@@ -1,10 +1,11 @@
 # A folder of images, no labels: every image below `data_root`, at any depth.
 data_root = 'data/images'
+# Of all processes; our tools divide it. `train_dataloader.batch_size`, per process, is
+# left out here and wins where it is given.
 global_batch_size = 256
 
 train_pipeline = [dict(type='LoadImage'), dict(type='MultiCrop')]
 train_dataloader = dict(
-    batch_size=256,
     num_workers=8,
     persistent_workers=True,
     pin_memory=True,

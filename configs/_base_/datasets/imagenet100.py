@@ -1,5 +1,7 @@
 # ImageNet-100, the 100 classes of CMC: crops in the workers, colours on the device.
 data_root = 'data/imagenet'
+# Of all processes; our tools divide it. `train_dataloader.batch_size`, per process, is
+# left out here and wins where it is given.
 global_batch_size = 512
 
 train_pipeline = [dict(type='LoadImage'), dict(type='MultiCrop')]
@@ -10,7 +12,6 @@ test_pipeline = [
     dict(type='PackImage'),
 ]
 train_dataloader = dict(
-    batch_size=512,
     num_workers=8,
     persistent_workers=True,
     pin_memory=True,

@@ -41,16 +41,19 @@ class Teacher(nn.Module):
         """One step towards the student, once per optimiser step.
 
         Called before every key forward. The micro-batches of an accumulated
-        gradient see one and the same student, and move the teacher once: the
-        version that torch counts for a parameter's in-place changes tells.
+        gradient see one and the same student, and move the teacher once.
         """
         old, new = _tensors(self.backbone, self.neck), _tensors(backbone, neck)
-        version = next(backbone.parameters())._version
+        # A step shows in the version torch counts for in-place changes, or, as fused
+        # optimisers do not count, in gradients that were used up.
+        trained = [p for m in (backbone, neck) for p in m.parameters() if p.requires_grad]
+        version = trained[-1]._version
+        moved = version != self._seen or all(p.grad is None for p in trained)
         if self.updates.value == 0:
             # The copy was made before the weights were initialised or loaded.
             for mine, theirs in zip(old.all(), new.all(), strict=True):
                 mine.copy_(theirs)
-        elif version != self._seen:
+        elif moved and self.training:
             torch._foreach_lerp_(old.parameters, new.parameters, 1 - self.momentum)
         else:
             return

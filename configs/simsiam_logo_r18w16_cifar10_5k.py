@@ -1,0 +1,22 @@
+# SimSiam-LoGo on a tenth of CIFAR-10, 16 channels wide: small enough for two CPU cores.
+# 5,000 training images (the first 500 of each class) are also the k-NN bank; all
+# 10,000 test images are queries.
+#
+#   python tools/train.py configs/simsiam_logo_r18w16_cifar10_5k.py --amp --data-root DIR
+#
+# The results are in docs/results/cifar10_5k.md.
+_base_ = 'simsiam_logo_r18_cifar10.py'
+model = dict(
+    data_preprocessor=dict(channels_last=True),  # faster on a CPU
+    backbone=dict(stem_channels=16, base_channels=16),
+    neck=dict(in_channels=128, hid_channels=512, out_channels=512),
+    head=dict(
+        pull=dict(predictor=dict(in_channels=512, hid_channels=128, out_channels=512)),
+        affinity=dict(dim=512),
+    ),
+)
+global_batch_size = 64
+train_dataloader = dict(dataset=dict(per_class=500))
+bank_dataloader = dict(dataset=dict(per_class=500))
+train_cfg = dict(max_epochs=40, val_interval=5)
+auto_scale_lr = dict(base_batch_size=64)
