@@ -91,12 +91,12 @@ def test_philox_and_normal_are_the_same_on_cuda(keys) -> None:
     k = keys(1000, epoch=3, seed=9)
     assert torch.equal(philox(k.cuda(), 5).cpu(), philox(k, 5))
     torch.testing.assert_close(
-        normal(k.cuda(), NOISE_STREAM, 7).cpu(), normal(k, NOISE_STREAM, 7)
+        normal(k.cuda(), [NOISE_STREAM], 7)[0].cpu(), normal(k, [NOISE_STREAM], 7)[0]
     )
 
 
 def test_uniform_is_the_words_over_two_to_the_32(keys) -> None:
-    u = uniform(keys(100), 3, 2)
+    u = uniform(keys(100), [3], [2])[0, 0]
     assert u.dtype == torch.float64
     assert torch.equal((u * 2**32).long(), philox(keys(100), 3, 2))
     assert u.min() >= 0
@@ -116,11 +116,11 @@ def neighbouring_draws(keys) -> dict[str, Tensor]:
     n = 20_000
     base = keys(n)
     return {
-        'base': uniform(base, 0, 0),
-        'next block': uniform(base, 0, 1),
-        'next stream': uniform(base, 1, 0),
-        'next epoch': uniform(keys(n, epoch=1), 0, 0),
-        'next seed': uniform(keys(n, seed=1), 0, 0),
+        'base': uniform(base, [0], [0])[0, 0],
+        'next block': uniform(base, [0], [1])[0, 0],
+        'next stream': uniform(base, [1], [0])[0, 0],
+        'next epoch': uniform(keys(n, epoch=1), [0], [0])[0, 0],
+        'next seed': uniform(keys(n, seed=1), [0], [0])[0, 0],
     }
 
 
@@ -144,7 +144,7 @@ def test_draws_with_neighbouring_keys_are_uncorrelated(keys) -> None:
 
 
 def test_normal_is_standard_normal(keys) -> None:
-    z = normal(keys(5000), NOISE_STREAM, 8).double()  # (5000, 8)
+    z = normal(keys(5000), [NOISE_STREAM], 8)[0].double()  # (5000, 8)
     for column in z.unbind(1):
         assert column.mean().item() == pytest.approx(0, abs=0.07)
         assert column.var().item() == pytest.approx(1, abs=0.1)
@@ -160,7 +160,7 @@ def test_normal_is_standard_normal(keys) -> None:
 
 def test_normal_is_box_muller_of_the_stream(keys) -> None:
     k = keys(3, epoch=2, seed=5)
-    got = normal(k, NOISE_STREAM, 8)
+    got = normal(k, [NOISE_STREAM], 8)[0]
     for block in range(2):
         words = (philox(k, NOISE_STREAM, block).double() + 0.5) / 2**32
         radius = (-2 * words[:, :2].log()).sqrt()
@@ -171,14 +171,16 @@ def test_normal_is_box_muller_of_the_stream(keys) -> None:
 
 
 def test_a_shorter_normal_vector_is_the_start_of_a_longer_one(keys) -> None:
-    long = normal(keys(4), NOISE_STREAM, 11)
+    long = normal(keys(4), [NOISE_STREAM], 11)[0]
     for length in (1, 4, 5):
-        assert torch.equal(normal(keys(4), NOISE_STREAM, length), long[:, :length])
+        assert torch.equal(normal(keys(4), [NOISE_STREAM], length)[0], long[:, :length])
 
 
 def test_normal_of_a_sample_does_not_depend_on_its_batch(keys) -> None:
     k = keys(6)
-    assert torch.equal(normal(k, NOISE_STREAM, 9)[4:5], normal(k[4:5], NOISE_STREAM, 9))
+    assert torch.equal(
+        normal(k, [NOISE_STREAM], 9)[0][4:5], normal(k[4:5], [NOISE_STREAM], 9)[0]
+    )
 
 
 @pytest.fixture
@@ -186,9 +188,10 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Every (stream, block) drawn since the list was last cleared."""
     drawn: list[tuple[int, int]] = []
 
-    def recording(keys: Tensor, stream: int, block: int | Tensor = 0) -> Tensor:
-        blocks = torch.as_tensor(block).unique().tolist()
-        drawn.extend((stream, b) for b in blocks)
+    def recording(keys: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tensor:
+        rows = torch.zeros(len(keys), dtype=torch.int64)
+        pairs = torch.stack((rows + stream, rows + block), dim=1)
+        drawn.extend(map(tuple, pairs.unique(dim=0).tolist()))
         return philox(keys, stream, block)
 
     monkeypatch.setattr(module, 'philox', recording)
@@ -211,7 +214,7 @@ def test_no_two_uses_share_random_words(counters, keys) -> None:
         assert len(counters) == len(set(counters)) == draw.ATTEMPTS + 4
         used[f'view {view}'] = set(counters)
         counters.clear()
-        normal(keys(2), NOISE_STREAM + view, 4096)
+        normal(keys(2), [NOISE_STREAM + view], 4096)[0]
         used[f'noise {view}'] = set(counters)
         counters.clear()
         used[f'shuffle {view}'] = {(SHUFFLE_STREAM + view, 0)}

@@ -30,7 +30,13 @@ from mmlogo.views import (
     parse_views,
 )
 from mmlogo.views.apply import change_colours, crop, gaussian_blur, shift_hue, to_unit
-from mmlogo.views.draw import Look, draw_boxes, draw_look
+from mmlogo.views.draw import (
+    Look,
+    draw_all_boxes,
+    draw_all_looks,
+    draw_boxes,
+    draw_look,
+)
 from mmlogo.views.keys import uniform
 
 MEAN, STD = (125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255)
@@ -253,7 +259,7 @@ def test_boxes_are_the_naive_loops(keys, shape, scale) -> None:
     spec = ViewSpec(size=8, scale=scale)
     for view in (0, 3):
         k = keys(300, epoch=1, seed=4)
-        numbers = torch.stack([uniform(k, view, attempt) for attempt in range(10)], dim=1)
+        numbers = uniform(k, [view], range(10))[0].transpose(0, 1)
         expected = [naive_box(attempts, spec, *shape) for attempts in numbers.tolist()]
         assert draw_boxes(k, view, spec, *shape).tolist() == expected
 
@@ -712,3 +718,19 @@ def test_views_come_in_the_order_named_and_counted() -> None:
 def test_views_that_cannot_be_are_refused(views, message) -> None:
     with pytest.raises(ValueError, match=message):
         parse_views(views)
+
+
+def test_all_views_at_once_are_each_view(keys):
+    """Drawing every view in one pass changes no number."""
+    specs = [
+        ViewSpec(
+            size=8, scale=(0.05, 0.9), jitter=(0.4,) * 3 + (0.1,), jitter_p=0.5, blur=0.5
+        ),
+        ViewSpec(role='local', size=4, scale=(0.9, 1.0), gray=0.3, solarize=0.4),
+    ]
+    k = keys(50, epoch=3, seed=5)
+    boxes, looks = draw_all_boxes(k, specs, 20, 41), draw_all_looks(k, specs)
+    for view, spec in enumerate(specs):
+        assert torch.equal(boxes[view], draw_boxes(k, view, spec, 20, 41))
+        for one, other in zip(looks[view], draw_look(k, view, spec), strict=True):
+            assert torch.equal(one, other)

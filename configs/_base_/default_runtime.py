@@ -2,7 +2,7 @@ default_scope = 'mmlogo'
 
 # A dict, so that a config that inherits changes one of them and keeps the rest.
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    runtime_info=dict(type='StepInfoHook'),
     timer=dict(type='IterTimerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     logger=dict(type='LoggerHook', interval=20),

@@ -9,7 +9,7 @@ import sys
 import torch
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from torch import Tensor, nn
@@ -146,6 +146,22 @@ def describe_device() -> str:
     if get_device() == 'cuda':
         return torch.cuda.get_device_name()
     return f'{get_device()} ({torch.get_num_threads()} threads)'
+
+
+@HOOKS.register_module()
+class StepInfoHook(RuntimeInfoHook):
+    """MMEngine's RuntimeInfoHook, reading all scalars of a step at once.
+
+    MMEngine reads each with a call of its own, and each waits for the GPU.
+    """
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        if outputs:
+            values = torch.stack([value.detach().float() for value in outputs.values()])
+            for name, value in zip(outputs, values.tolist(), strict=True):
+                runner.message_hub.update_scalar(f'train/{name}', value)
 
 
 @HOOKS.register_module()

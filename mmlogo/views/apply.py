@@ -8,6 +8,8 @@ brightness and contrast are other operations than torchvision's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,12 +35,22 @@ def crop(images: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
     Returns:
         (N, 3, size, size) float32 in [0, 1].
     """
-    n, c, height, width = images.shape
+    return cut(as_rows(images), boxes, flip, size)
+
+
+def as_rows(images: Tensor) -> Tensor:
+    """(N, 3, H, W) uint8 to (N, H, 3, W) float32 in [0, 1], what `cut` takes."""
+    return images.permute(0, 2, 1, 3).contiguous().float().div_(255)
+
+
+def cut(source: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+    """`crop`, of images that several views share and `as_rows` prepared once."""
+    n, height, c, width = source.shape
     top, left, h, w = boxes.unbind(1)
     rows = _resampling(top, h, height, size)  # (N, S, H)
     columns = _resampling(left, w, width, size)  # (N, S, W)
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
-    x = images.float().div_(255).permute(0, 2, 1, 3).reshape(n, height, c * width)
+    x = source.reshape(n, height, c * width)
     x = torch.bmm(rows, x).view(n, size * c, width)  # (N, S*3, W)
     x = torch.bmm(x, columns.transpose(1, 2)).view(n, size, c, size)
     return x.transpose(1, 2).contiguous()  # (N, 3, S, S)
@@ -65,38 +77,66 @@ def to_unit(crops: Tensor, flip: Tensor) -> Tensor:
 def change_colours(x: Tensor, look: Look, spec: ViewSpec) -> Tensor:
     """Jitter, gray, blur, solarise: (N, 3, S, S) in [0, 1] to the same.
 
-    `look` lives where it was drawn, on the CPU: it decides there which samples
-    an operation touches, so that the device is never waited for.
+    `look` lives where it was drawn, on the CPU: which samples an operation touches
+    is decided there, so that the device is never waited for. Two small copies a
+    view take it over.
     """
+    there = send(look, x.device)
+    hue = [_where((look.order[:, place] == 3) & look.jitter) for place in range(4)]
+    chosen = [*hue, _where(look.blur)]
+    *hue, blurred = (
+        torch.cat(chosen)
+        .to(x.device, non_blocking=True)
+        .split([len(index) for index in chosen])
+    )
     if spec.jitter_p > 0:
-        x = jitter(x, look)
+        x = jitter(x, there, hue)
     if spec.gray > 0:
-        x = torch.where(_column(look.gray, x), grayscale(x), x)
-    if spec.blur > 0:
-        touched = look.blur.nonzero().squeeze(1)
-        if len(touched):
-            there = _send(touched, x)
-            sigma = _send(look.sigma[touched].float(), x)
-            x = x.index_copy(0, there, gaussian_blur(x[there], sigma, spec.blur_reach))
+        x = torch.where(_column(there.gray), grayscale(x), x)
+    if spec.blur > 0 and len(blurred):
+        soft = gaussian_blur(x[blurred], there.sigma[blurred], spec.blur_reach)
+        x = x.index_copy(0, blurred, soft)
     if spec.solarize > 0:
         threshold = spec.solarize_threshold / 255
-        x = torch.where(_column(look.solarize, x) & (x >= threshold), 1 - x, x)
+        x = torch.where(_column(there.solarize) & (x >= threshold), 1 - x, x)
     return x
 
 
-def jitter(x: Tensor, look: Look) -> Tensor:
-    """Brightness, contrast, saturation and hue, in each sample's own order."""
-    still = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
-    factors = torch.where(look.jitter[:, None], look.factors, still)
+def send(look: Look, device: torch.device) -> Look:
+    """A look on another device, float32, in one copy."""
+    columns = [column.view(len(look.flip), -1).float() for column in look]
+    sent = torch.cat(columns, dim=1).to(device, non_blocking=True)
+    parts = sent.split([column.shape[1] for column in columns], dim=1)
+    return Look(
+        *(
+            (part if column.ndim > 1 else part.squeeze(1)).to(
+                torch.bool if column.dtype == torch.bool else torch.float32
+            )
+            for part, column in zip(parts, look, strict=True)
+        )
+    )
+
+
+def _where(mask: Tensor) -> Tensor:
+    return mask.nonzero().squeeze(1)
+
+
+def jitter(x: Tensor, look: Look, hue: Sequence[Tensor]) -> Tensor:
+    """Brightness, contrast, saturation and hue, in each sample's own order.
+
+    Args:
+        x: (N, 3, S, S) in [0, 1].
+        look: On the device of `x`, from `send`.
+        hue: For each of the four places, the samples whose hue changes there.
+    """
+    factors = torch.where(look.jitter[:, None], look.factors, 1.0)
     for place in range(4):
         operation = look.order[:, place]
-        amount = factors.gather(1, operation[:, None]).squeeze(1)
+        amount = factors.gather(1, operation[:, None].long()).squeeze(1)
         x = _blend(x, operation, amount)
-        hue = ((operation == 3) & (amount != 0)).nonzero().squeeze(1)
-        if len(hue):
-            there = _send(hue, x)
-            shift = _send(amount[hue].float(), x)
-            x = x.index_copy(0, there, shift_hue(x[there], shift))
+        if len(hue[place]):
+            turned = shift_hue(x[hue[place]], amount[hue[place]])
+            x = x.index_copy(0, hue[place], turned)
     return x
 
 
@@ -107,10 +147,10 @@ def _blend(x: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
     black, the mean gray of the image, or the gray image. Hue samples pass.
     """
     gray = grayscale(x)  # (N, 1, S, S)
-    contrast, saturation = (_column((operation == i).float(), x) for i in (1, 2))
+    contrast, saturation = (_column((operation == i).float()) for i in (1, 2))
     mean = gray.mean(dim=(2, 3), keepdim=True)
     target = contrast * mean + saturation * gray
-    factor = _column(torch.where(operation == 3, 1.0, amount).float(), x)
+    factor = _column(torch.where(operation == 3, 1.0, amount))
     return (factor * x + (1 - factor) * target).clamp_(0, 1)
 
 
@@ -136,7 +176,7 @@ def shift_hue(x: Tensor, turns: Tensor) -> Tensor:
         torch.where(value == g, 2 + (b - r) / safe, 4 + (r - g) / safe),
     )
     sextant = sextant + 6 * turns[:, None, None]
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=x.device)[:, None, None]
+    offsets = torch.arange(5, 0, -2, device=x.device)[:, None, None]
     k = torch.remainder(sextant[:, None] + offsets, 6)  # (N, 3, S, S)
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
@@ -159,10 +199,6 @@ def gaussian_blur(x: Tensor, sigma: Tensor, reach: int) -> Tensor:
     return x
 
 
-def _send(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like.device, non_blocking=True)
-
-
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    """(N,) beside images, as (N, 1, 1, 1) on their device."""
-    return _send(values, like)[:, None, None, None]
+def _column(values: Tensor) -> Tensor:
+    """(N,) beside images, as (N, 1, 1, 1)."""
+    return values[:, None, None, None]

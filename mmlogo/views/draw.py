@@ -8,6 +8,7 @@ blocks of a stream are laid out below.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from mmlogo.views.keys import uniform
 from mmlogo.views.spec import ViewSpec
 
 ATTEMPTS = 10  # blocks 0-9: one attempt at a crop each
-_SWITCHES, _AMOUNTS, _FACTORS, _ORDER = 16, 17, 18, 19
+LOOK_BLOCKS = (16, 17, 18, 19)  # switches, amounts, factors, order
 
 
 class Look(NamedTuple):
@@ -49,22 +50,31 @@ def draw_boxes(keys: Tensor, view: int, spec: ViewSpec, height: int, width: int)
     Returns:
         (N, 4) int64: top, left, height, width.
     """
-    boxes = _central(spec, height, width).repeat(len(keys), 1)
-    open_ = torch.arange(len(keys))
-    for attempt in range(ATTEMPTS):
-        area, aspect, top, left = uniform(keys[open_], view, attempt).unbind(1)
-        area = height * width * _between(area, *spec.scale)
-        aspect = _between(aspect, *(math.log(r) for r in spec.ratio)).exp()
-        w = (area * aspect).sqrt().round().long()
-        h = (area / aspect).sqrt().round().long()
-        fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-        top = (top * (height - h + 1)).long()
-        left = (left * (width - w + 1)).long()
-        boxes[open_[fits]] = torch.stack((top, left, h, w), dim=1)[fits]
-        open_ = open_[~fits]
-        if not len(open_):
-            break
-    return boxes
+    return _boxes(uniform(keys, [view], range(ATTEMPTS))[0], spec, height, width)
+
+
+def draw_all_boxes(
+    keys: Tensor, specs: Sequence[ViewSpec], height: int, width: int
+) -> list[Tensor]:
+    """`draw_boxes` of every view, drawn in one pass."""
+    drawn = uniform(keys, range(len(specs)), range(ATTEMPTS))
+    return [_boxes(u, spec, height, width) for u, spec in zip(drawn, specs, strict=True)]
+
+
+def _boxes(u: Tensor, spec: ViewSpec, height: int, width: int) -> Tensor:
+    """Boxes (N, 4) from uniform numbers (attempts, N, 4)."""
+    area, aspect, top, left = u.unbind(2)  # (attempts, N) each
+    area = height * width * _between(area, *spec.scale)
+    aspect = _between(aspect, *(math.log(r) for r in spec.ratio)).exp()
+    w = (area * aspect).sqrt().round().long()
+    h = (area / aspect).sqrt().round().long()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    top = (top * (height - h + 1)).long()
+    left = (left * (width - w + 1)).long()
+    first = fits.byte().argmax(dim=0)  # the first that fits, where one does
+    attempts = torch.stack((top, left, h, w), dim=2)
+    chosen = attempts[first, torch.arange(len(first))]
+    return torch.where(fits.any(0)[:, None], chosen, _central(spec, height, width))
 
 
 def _central(spec: ViewSpec, height: int, width: int) -> Tensor:
@@ -79,8 +89,20 @@ def _central(spec: ViewSpec, height: int, width: int) -> Tensor:
 
 def draw_look(keys: Tensor, view: int, spec: ViewSpec) -> Look:
     """Flip, colour, blur and solarisation of view `view` of N samples."""
-    flip, jitter, gray, blur = uniform(keys, view, _SWITCHES).unbind(1)
-    sigma, solarize, _, _ = uniform(keys, view, _AMOUNTS).unbind(1)
+    return _look(uniform(keys, [view], LOOK_BLOCKS)[0], spec)
+
+
+def draw_all_looks(keys: Tensor, specs: Sequence[ViewSpec]) -> list[Look]:
+    """`draw_look` of every view, drawn in one pass."""
+    drawn = uniform(keys, range(len(specs)), LOOK_BLOCKS)
+    return [_look(u, spec) for u, spec in zip(drawn, specs, strict=True)]
+
+
+def _look(u: Tensor, spec: ViewSpec) -> Look:
+    """A look from uniform numbers (4 blocks, N, 4)."""
+    switches, amounts, factors, order = u
+    flip, jitter, gray, blur = switches.unbind(1)
+    sigma, solarize, _, _ = amounts.unbind(1)
     strength = torch.tensor(spec.jitter, dtype=torch.float64)
     low, high = 1 - strength, 1 + strength
     low = low.clamp(min=0)
@@ -88,8 +110,8 @@ def draw_look(keys: Tensor, view: int, spec: ViewSpec) -> Look:
     return Look(
         flip=flip < spec.flip,
         jitter=jitter < spec.jitter_p,
-        order=uniform(keys, view, _ORDER).argsort(dim=1),
-        factors=_between(uniform(keys, view, _FACTORS), low, high),
+        order=order.argsort(dim=1),
+        factors=_between(factors, low, high),
         gray=gray < spec.gray,
         blur=blur < spec.blur,
         sigma=_between(sigma, *spec.blur_sigma),

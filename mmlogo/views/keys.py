@@ -74,7 +74,7 @@ def fresh_keys(count: int, device: torch.device | str = 'cpu') -> Tensor:
     return torch.randint(1 << 31, (count, 3), device=device)
 
 
-def philox(keys: Tensor, stream: int, block: int | Tensor = 0) -> Tensor:
+def philox(keys: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tensor:
     """Four 32-bit words per sample: Philox4x32-10.
 
     Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The
@@ -83,7 +83,7 @@ def philox(keys: Tensor, stream: int, block: int | Tensor = 0) -> Tensor:
 
     Args:
         keys: (N, 3) int64, columns seed, epoch, index.
-        stream: Which of a sample's random streams, below 2**32.
+        stream: Which of a sample's random streams, below 2**32; one, or (N,).
         block: Which four words of the stream; one for all, or (N,).
 
     Returns:
@@ -91,7 +91,7 @@ def philox(keys: Tensor, stream: int, block: int | Tensor = 0) -> Tensor:
     """
     seed, epoch, index = keys.unbind(1)
     c0 = torch.zeros_like(index) + block
-    c1 = torch.full_like(index, stream)
+    c1 = torch.zeros_like(index) + stream
     c2, c3 = index & _MASK, epoch & _MASK
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
     for _ in range(10):
@@ -107,21 +107,31 @@ def philox(keys: Tensor, stream: int, block: int | Tensor = 0) -> Tensor:
     return torch.stack((c0, c1, c2, c3), dim=1)
 
 
-def uniform(keys: Tensor, stream: int, block: int = 0) -> Tensor:
-    """Four uniform numbers per sample: (N, 4) float64 in [0, 1)."""
-    return philox(keys, stream, block).double() * 2.0**-32
+def words(keys: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
+    """Words of several streams and blocks of every sample, in one pass.
+
+    Returns:
+        (S, B, N, 4) int64 in [0, 2**32), the same as of S * B calls of `philox`.
+    """
+    shape = len(streams), len(blocks), len(keys)
+    stream = torch.tensor(streams, device=keys.device)[:, None, None].expand(shape)
+    block = torch.tensor(blocks, device=keys.device)[:, None].expand(shape)
+    rows = keys.repeat(len(streams) * len(blocks), 1)
+    return philox(rows, stream.reshape(-1), block.reshape(-1)).view(*shape, 4)
 
 
-def normal(keys: Tensor, stream: int, length: int) -> Tensor:
-    """A standard normal vector per sample: (N, length) float32 (Box-Muller)."""
-    blocks = torch.arange((length + 3) // 4, device=keys.device)
-    words = philox(
-        keys.repeat_interleave(len(blocks), dim=0), stream, blocks.repeat(len(keys))
-    )
-    u1, u2 = ((words.float() + 0.5) * 2.0**-32).chunk(2, dim=1)  # in (0, 1]
+def uniform(keys: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
+    """Uniform numbers (S, B, N, 4), float64 in [0, 1); arguments as of `words`."""
+    return words(keys, streams, blocks).double() * 2.0**-32
+
+
+def normal(keys: Tensor, streams: Sequence[int], length: int) -> Tensor:
+    """Standard normal vectors (S, N, length) float32 (Box-Muller)."""
+    drawn = words(keys, streams, range((length + 3) // 4))  # (S, B, N, 4)
+    u1, u2 = ((drawn.float() + 0.5) * 2.0**-32).chunk(2, dim=3)  # in (0, 1]
     radius, angle = torch.sqrt(-2 * torch.log(u1)), 2 * torch.pi * u2
-    pairs = torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), dim=1)
-    return pairs.view(len(keys), -1)[:, :length]
+    pairs = torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), dim=3)
+    return pairs.transpose(1, 2).flatten(2)[:, :, :length]
 
 
 def keys_of(data_samples: object, like: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmlogo.registry import MODELS
-from mmlogo.views.apply import change_colours, crop, to_unit
-from mmlogo.views.draw import draw_boxes, draw_look
+from mmlogo.views.apply import as_rows, change_colours, cut, to_unit
+from mmlogo.views.draw import draw_all_boxes, draw_all_looks
 from mmlogo.views.spec import ViewSpec, parse_views
 
 
@@ -83,18 +83,21 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
                 f'the pipeline cut {len(inputs)} views and the model expects '
                 f'{len(self.specs)}; let MultiCrop take its views from the model'
             )
-        on_device = self.cast_data(inputs)
-        views = []
-        for view, spec in enumerate(self.specs):
-            look = draw_look(keys, view, spec)
-            flip = look.flip.to(self.mean.device, non_blocking=True)
-            if ready_cut:
-                x = to_unit(on_device[view], flip)
-            else:
-                boxes = draw_boxes(keys, view, spec, *inputs.shape[2:])
-                boxes = boxes.to(self.mean.device, non_blocking=True)
-                x = crop(on_device, boxes, flip, spec.size)
-            views.append(self.normalize(change_colours(x, look, spec)))
+        on_device, device = self.cast_data(inputs), self.mean.device
+        looks = draw_all_looks(keys, self.specs)
+        flips = torch.stack([look.flip for look in looks]).to(device, non_blocking=True)
+        if ready_cut:
+            cuts = [to_unit(x, flip) for x, flip in zip(on_device, flips, strict=True)]
+        else:
+            boxes = torch.stack(draw_all_boxes(keys, self.specs, *inputs.shape[2:]))
+            boxes = boxes.to(device, non_blocking=True)
+            sizes = [spec.size for spec in self.specs]
+            rows = as_rows(on_device)
+            cuts = [cut(rows, *how) for how in zip(boxes, flips, sizes, strict=True)]
+        views = [
+            self.normalize(change_colours(x, look, spec))
+            for x, look, spec in zip(cuts, looks, self.specs, strict=True)
+        ]
         return dict(inputs=views, data_samples=self.cast_data(keys))
 
     def normalize(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform, LoadImageFromFile
 from torchvision.transforms.v2.functional import resized_crop
 
 from mmlogo.registry import TRANSFORMS
-from mmlogo.views.draw import draw_boxes
+from mmlogo.views.draw import draw_all_boxes
 from mmlogo.views.keys import pack_keys
 from mmlogo.views.spec import ViewSpec, parse_views
 
@@ -66,11 +66,11 @@ class MultiCrop(BaseTransform):
         keys = pack_keys([results['sample_idx']])
         image = torch.from_numpy(results['img']).permute(2, 0, 1)
         height, width = image.shape[1:]
-        inputs = []
-        for view, spec in enumerate(self.specs):
-            top, left, h, w = draw_boxes(keys, view, spec, height, width)[0].tolist()
-            size = [spec.size, spec.size]
-            inputs.append(resized_crop(image, top, left, h, w, size, antialias=True))
+        boxes = draw_all_boxes(keys, self.specs, height, width)
+        inputs = [
+            resized_crop(image, *box[0].tolist(), [spec.size, spec.size], antialias=True)
+            for box, spec in zip(boxes, self.specs, strict=True)
+        ]
         return dict(inputs=inputs, key=keys[0])
 
 

@@ -113,9 +113,8 @@ class LoGoHead(BaseModule):
         omega = affinity.loss(unit, keys)
         push = affinity.push(unit)
         pull_norm, push_norm = gradient_norms((loss_lg, push), z_local)
-        if self.push_ratio is None:
-            weight = push.new_tensor(self.lambda_ll)
-        else:
+        weight: float | Tensor = self.lambda_ll
+        if self.push_ratio is not None:
             weight = self.push_ratio * pull_norm / push_norm.clamp(min=1e-12)
         return dict(
             loss_ll=weight * push,

@@ -124,10 +124,9 @@ class Affinity(BaseModule):
         self, z_local: Sequence[Float[Tensor, 'N D']], keys: Int64[Tensor, 'N 3']
     ) -> tuple[Float[Tensor, 'P DD'], Float[Tensor, 'P DD']]:
         """Positive and negative pairs, each (P, 2D), P = M (M - 1) N."""
-        noisy = [
-            z + self.noise * normal(keys, NOISE_STREAM + view, z.shape[1])
-            for view, z in enumerate(z_local)
-        ]
+        streams = range(NOISE_STREAM, NOISE_STREAM + len(z_local))
+        noise = self.noise * normal(keys, streams, z_local[0].shape[1])
+        noisy = [z + eps for z, eps in zip(z_local, noise, strict=True)]
         others = [self.other_image(z) for z in z_local]
         order = list(itertools.permutations(range(len(z_local)), 2))
         positive = torch.cat([torch.cat((noisy[a], noisy[b]), dim=1) for a, b in order])
