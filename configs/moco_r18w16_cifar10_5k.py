@@ -4,7 +4,7 @@
 #
 #   python tools/train.py configs/moco_r18w16_cifar10_5k.py --amp --data-root DIR
 #
-# The results are in docs/results/cifar10_5k.md.
+# Not run to its end yet.
 _base_ = 'moco_r18_cifar10.py'
 model = dict(
     data_preprocessor=dict(channels_last=True),  # faster on a CPU
