@@ -6,7 +6,7 @@
 # PYTHON       the interpreter to make it with (python3), 3.10 to 3.13
 # MMLOGO_VENV  where (.venv in the repository)
 #
-# It does nothing when the last installation had the same Python, setup.py,
+# It does nothing when the last installation was of this folder with the same Python, setup.py,
 # constraints and extras.
 set -euo pipefail
 
@@ -33,7 +33,7 @@ for file in setup.py requirements/constraints.txt; do
 done
 
 stamp=$(
-  "$python" - "$version" "$extras" "$root/setup.py" "$root/requirements/constraints.txt" <<'PY'
+  "$python" - "$version $root" "$extras" "$root/setup.py" "$root/requirements/constraints.txt" <<'PY'
 import hashlib, pathlib, sys
 
 digest = hashlib.sha256('\0'.join(sys.argv[1:3]).encode())
