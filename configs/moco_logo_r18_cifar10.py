@@ -1,5 +1,6 @@
 # MoCo-LoGo, ResNet-18, CIFAR-10, 200 epochs.
-# LoGo (arXiv 2203.17205) on FAIR's CIFAR-10 MoCo; crops of the authors' release.
+# LoGo (arXiv 2203.17205) on FAIR's CIFAR-10 MoCo; crops of the authors' release. As the
+# demo it is meant for one process; on N set num_splits to 8 / N.
 #
 #   tools/dist_train.sh configs/moco_logo_r18_cifar10.py 1
 #

@@ -1,48 +1,6 @@
-# ImageNet-100, the 100 classes of CMC: crops in the workers, colours on the device.
-data_root = 'data/imagenet'
-# Of all processes; our tools divide it. `train_dataloader.batch_size`, per process, is
-# left out here and wins where it is given.
-global_batch_size = 512
-
-train_pipeline = [dict(type='LoadImage'), dict(type='MultiCrop')]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeEdge', scale=256, edge='short'),
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='PackImage'),
-]
-train_dataloader = dict(
-    num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    collate_fn=dict(type='collate_batch'),
-    dataset=dict(
-        type='ImageNet100', data_root=data_root, split='train', pipeline=train_pipeline
-    ),
-)
-bank_dataloader = dict(
-    batch_size=256,
-    num_workers=8,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    collate_fn=dict(type='collate_batch'),
-    dataset=dict(
-        type='ImageNet100', data_root=data_root, split='train', pipeline=test_pipeline
-    ),
-)
-val_dataloader = dict(
-    batch_size=256,
-    num_workers=8,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    collate_fn=dict(type='collate_batch'),
-    dataset=dict(
-        type='ImageNet100', data_root=data_root, split='val', pipeline=test_pipeline
-    ),
-)
-test_dataloader = val_dataloader
-
-val_cfg = dict(type='KNNLoop')
-test_cfg = dict(type='KNNTestLoop')
-val_evaluator = dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07)
-test_evaluator = val_evaluator
+# ImageNet-100, the 100 classes of CMC: as ImageNet-1k.
+_base_ = 'imagenet.py'
+train_dataloader = dict(dataset=dict(type='ImageNet100'))
+bank_dataloader = dict(dataset=dict(type='ImageNet100'))
+val_dataloader = dict(dataset=dict(type='ImageNet100'))
+test_dataloader = dict(dataset=dict(type='ImageNet100'))

@@ -1,22 +1,3 @@
-# MoCo-LoGo, ResNet-34, on MoCo v2's network. BatchNorm per process: keys are
-# shuffled among the processes, so it wants more than one (or SplitBN).
-model = dict(
-    type='MoCoLoGo',
-    data_preprocessor=dict(
-        type='MultiCropPreprocessor',
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
-    ),
-    backbone=dict(
-        type='ResNet', depth=34, norm_cfg=dict(type='BN'), zero_init_residual=False
-    ),
-    neck=dict(type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=128),
-    head=dict(
-        type='LoGoHead',
-        pull=dict(type='InfoNCEPull', temperature=0.2),
-        affinity=dict(type='Affinity', dim=128),
-        lambda_ll=8.3e-5,  # the paper's 5e-4 beside a sum, here beside a mean of six
-    ),
-    queue=dict(length=65536, dim=128),
-    momentum=0.999,
-)
+# MoCo-LoGo, ResNet-34, on MoCo v2's network.
+_base_ = 'moco_logo_r50.py'
+model = dict(backbone=dict(depth=34), neck=dict(in_channels=512, hid_channels=512))

@@ -1,35 +1,3 @@
 # SimSiam-LoGo, ResNet-34, on SimSiam's ImageNet network.
-model = dict(
-    type='SimSiamLoGo',
-    data_preprocessor=dict(
-        type='MultiCropPreprocessor',
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
-    ),
-    backbone=dict(type='ResNet', depth=34, norm_cfg=dict(type='SyncBN')),
-    neck=dict(
-        type='NonLinearNeck',
-        in_channels=512,
-        hid_channels=2048,
-        out_channels=2048,
-        num_layers=3,
-        with_last_bn_affine=False,
-    ),
-    head=dict(
-        type='LoGoHead',
-        pull=dict(
-            type='CosinePull',
-            predictor=dict(
-                type='NonLinearNeck',
-                in_channels=2048,
-                hid_channels=512,
-                out_channels=2048,
-                with_avg_pool=False,
-                with_last_bn=False,
-                with_last_bias=True,
-            ),
-        ),
-        affinity=dict(type='Affinity', dim=2048),
-        lambda_ll=1.7e-5,  # the paper's 1e-4 beside a sum, here beside a mean of six
-    ),
-)
+_base_ = 'simsiam_logo_r50.py'
+model = dict(backbone=dict(depth=34), neck=dict(in_channels=512))
