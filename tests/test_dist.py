@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mmlogo.engine.knn_loop import share_statistics
 from mmlogo.engine.wrapper import AnyDeviceDataParallel
-from mmlogo.evaluation.features import Features, assemble
+from mmlogo.evaluation import Features, KNNMetric, assemble
 from mmlogo.models.parts.gather import gather_batch, own_rows
 from mmlogo.models.parts.norms import AllReduceBN
 from mmlogo.models.parts.shuffle import shuffled
@@ -107,6 +107,12 @@ def parts() -> dict:
     uneven = torch.arange(7.0)[rank::world_size]
     mine = Features(uneven[:, None], uneven.long(), uneven.long())
     padded = Features(*(torch.cat((column, column[:1])) for column in mine))
+    bank, query = (
+        Features(
+            torch.randn(n, 4, generator=generator), torch.arange(n) % 3, torch.arange(n)
+        )
+        for n in (40, 13)  # the processes score 7 and 6 queries
+    )
     return dict(
         norm=gather_batch(out),
         norm_gradient=gather_batch(x.grad),
@@ -119,6 +125,7 @@ def parts() -> dict:
             shuffled(lambda v: v.flatten(1) * 2, x.detach(), key[rank::world_size], 0)
         ),
         assembled=tuple(assemble([padded])),
+        knn=KNNMetric(k=(1, 20)).score(bank, query),
         statistics=shared_statistics(),
     )
 
@@ -187,6 +194,9 @@ def test_parts_equal_one_process(two_ranks: list) -> None:
                     assert torch.equal(a, b)
             elif name == 'own':
                 assert got[name]
+            elif name == 'knn':
+                assert got[name] == value
+                assert 0 < min(value.values()) < 100
             else:
                 torch.testing.assert_close(got[name], value, rtol=1e-7, atol=1e-9, msg=name)
 

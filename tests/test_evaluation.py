@@ -182,6 +182,11 @@ def test_prefixes_say_what_differs_from_the_defaults(kwargs, prefix) -> None:
     assert list(metric.score(bank, bank)) == [f'{prefix}/top1_k1']
 
 
+def test_one_k_may_be_a_number() -> None:
+    bank = labelled(torch.eye(2), torch.tensor([0, 1]))
+    assert KNNMetric(k=1).score(bank, bank) == {'knn/top1_k1': 100.0}
+
+
 def test_the_metric_votes_as_it_was_told(sets) -> None:
     query, bank, labels = sets
     truth = torch.arange(60) % CLASSES

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce, get_dist_info
 from torch import Tensor
 
 from mmlogo.evaluation.features import Features
@@ -76,7 +77,7 @@ class KNNMetric(FeatureMetric):
     """Top-1 accuracy of k-NN, per cent: `knn/top1_k20` and so on.
 
     Args:
-        k: Numbers of neighbours.
+        k: Number or numbers of neighbours.
         temperature: Of the 'exp' weighting; 0.07 as DINO and CGH have it.
         weighting: 'exp' or 'majority'.
         features: 'backbone', globally averaged, or 'neck'.
@@ -87,7 +88,7 @@ class KNNMetric(FeatureMetric):
     def __init__(
         self,
         *,
-        k: Sequence[int] = (1, 20, 200),
+        k: int | Sequence[int] = (1, 20, 200),
         temperature: float = 0.07,
         weighting: str = 'exp',
         features: str = 'backbone',
@@ -104,11 +105,14 @@ class KNNMetric(FeatureMetric):
             elif not math.isclose(temperature, 0.07):
                 prefix += f'_t{temperature:g}'
         super().__init__(features=features, prefix=prefix)
-        self.k, self.temperature, self.weighting = tuple(k), temperature, weighting
+        self.k = (k,) if isinstance(k, int) else tuple(k)
+        self.temperature, self.weighting = temperature, weighting
 
     def compute(self, bank: Features, query: Features) -> dict[str, float]:
+        rank, world_size = get_dist_info()
+        share = slice(rank, None, world_size)  # of the queries, scored here
         predicted = knn_predict(
-            query.feature,
+            query.feature[share],
             bank.feature,
             bank.label,
             k=self.k,
@@ -116,7 +120,11 @@ class KNNMetric(FeatureMetric):
             temperature=self.temperature,
             weighting=self.weighting,
         )
+        correct = torch.stack(
+            [(classes == query.label[share]).sum() for classes in predicted.values()]
+        )
+        all_reduce(correct)
         return {
-            f'top1_k{k}': 100 * (classes == query.label).double().mean().item()
-            for k, classes in predicted.items()
+            f'top1_k{k}': 100 * number / len(query.label)
+            for k, number in zip(predicted, correct.tolist(), strict=True)
         }

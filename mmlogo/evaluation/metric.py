@@ -13,8 +13,8 @@ from mmlogo.evaluation.features import SOURCES, Features
 class FeatureMetric(BaseMetric):
     """What `KNNLoop` feeds: the whole bank and all queries at once.
 
-    Every process holds the same gathered features and computes the same number,
-    so a subclass needs no communication.
+    Every process holds the same gathered features and must return the same number;
+    a subclass may compute it everywhere, or a share on each process and reduce.
 
     Args:
         features: What it is fed: 'backbone', globally averaged, or 'neck'.

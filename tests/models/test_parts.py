@@ -211,6 +211,16 @@ class TestSplitBN:
             expected = torch.stack([getattr(p, name) for p in parts]).mean(0)
             torch.testing.assert_close(getattr(split, name), expected)
 
+    def test_without_momentum_its_statistics_are_the_mean_of_all_batches(self):
+        split, plain = (
+            SplitBatchNorm2d(2, 1, momentum=None),
+            nn.BatchNorm2d(2, momentum=None),
+        )
+        for x in torch.randn(3, 8, 2, 3, 3) + 2:
+            split(x), plain(x)
+        torch.testing.assert_close(split.running_mean, plain.running_mean)
+        torch.testing.assert_close(split.running_var, plain.running_var)
+
     def test_is_batch_norm_in_evaluation(self):
         x, split, plain = torch.randn(3, 2, 4, 4), SplitBatchNorm2d(2), nn.BatchNorm2d(2)
         assert torch.equal(split.eval()(x), plain.eval()(x))

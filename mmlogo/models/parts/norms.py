@@ -58,7 +58,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             weight,
             bias,
             training=True,
-            momentum=self.momentum or 0.0,
+            momentum=_momentum(self),
             eps=self.eps,
         )
         if mean is not None and var is not None:
@@ -90,7 +90,7 @@ class AllReduceBN(_BatchNorm):
         centred = wide - self._channels(mean, x)
         var = all_reduce(centred.square().sum(dims)) / count
         if self.track_running_stats:
-            _advance(self, mean, var * count / (count - 1), self.momentum or 0.0)
+            _advance(self, mean, var * count / (count - 1), _momentum(self))
         y = centred * self._channels((var + self.eps).rsqrt(), x)
         if self.affine:
             y = y * self._channels(self.weight, x) + self._channels(self.bias, x)
@@ -99,6 +99,14 @@ class AllReduceBN(_BatchNorm):
     @staticmethod
     def _channels(values: Tensor, like: Tensor) -> Tensor:
         return values.view(1, -1, *[1] * (like.ndim - 2))
+
+
+def _momentum(norm: _BatchNorm) -> float:
+    """Weight of this batch's statistics; None, torch's cumulative mean, is 1 / batches."""
+    if norm.momentum is not None:
+        return norm.momentum
+    assert norm.num_batches_tracked is not None
+    return 1 / (int(norm.num_batches_tracked) + 1)
 
 
 @torch.no_grad()
