@@ -7,12 +7,11 @@
 # Not run to its end yet.
 _base_ = 'moco_r18_cifar10.py'
 model = dict(
-    data_preprocessor=dict(channels_last=True),  # faster on a CPU
     backbone=dict(stem_channels=16, base_channels=16),
     neck=dict(in_channels=128),
 )
 global_batch_size = 64
 train_dataloader = dict(dataset=dict(per_class=500))
 bank_dataloader = dict(dataset=dict(per_class=500))
-train_cfg = dict(max_epochs=40, val_interval=5)
+train_cfg = dict(max_epochs=60, val_interval=10)
 auto_scale_lr = dict(base_batch_size=64)

@@ -15,5 +15,5 @@ model = dict(
 global_batch_size = 64
 train_dataloader = dict(dataset=dict(per_class=500))
 bank_dataloader = dict(dataset=dict(per_class=500))
-train_cfg = dict(max_epochs=40, val_interval=5)
+train_cfg = dict(max_epochs=60, val_interval=10)
 auto_scale_lr = dict(base_batch_size=64)
