@@ -12,7 +12,17 @@ model = dict(
         views=dict(global_views=dict(scale=(0.2, 1.0)), local_views=dict(size=16)),
     ),
     backbone=dict(stem_channels=16, base_channels=16),
-    neck=dict(in_channels=128, hid_channels=128),
+    # MoCo's own, one linear layer: with the release's two layers without BN all
+    # embeddings became one in the first steps of this run (docs/results/cifar10_5k.md)
+    neck=dict(
+        _delete_=True,
+        type='LinearNeck',
+        in_channels=128,
+        out_channels=128,
+        gap_dim=2,
+        norm_cfg=None,
+        act_cfg=None,
+    ),
 )
 global_batch_size = 64
 train_dataloader = dict(dataset=dict(per_class=500))
