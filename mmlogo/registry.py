@@ -40,7 +40,9 @@ OPTIM_WRAPPERS = _child(
 )
 OPTIMIZERS = _child('optimizer', parent.OPTIMIZERS, ['mmpretrain.engine'])
 PARAM_SCHEDULERS = _child(
-    'parameter scheduler', parent.PARAM_SCHEDULERS, ['mmpretrain.engine']
+    'parameter scheduler',
+    parent.PARAM_SCHEDULERS,
+    ['mmpretrain.engine', 'mmlogo.engine'],
 )
 RUNNER_CONSTRUCTORS = _child(
     'runner constructor', parent.RUNNER_CONSTRUCTORS, ['mmpretrain.engine']

@@ -11,7 +11,19 @@ import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
-from builders import encoder, logo_head, moco, moco_logo, simsiam, simsiam_logo
+from builders import (
+    byol,
+    cgh,
+    encoder,
+    lewel_b,
+    lewel_m,
+    logo_head,
+    moco,
+    moco_logo,
+    simsiam,
+    simsiam_logo,
+    tell_length,
+)
 from mmengine.dist import get_dist_info
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
@@ -43,6 +55,15 @@ CASES: dict[str, Callable[[int], dict]] = {
     'moco, SyncBN': lambda _: moco(backbone=SYNC),
     'moco symmetric, SyncBN': lambda _: moco(backbone=SYNC, symmetric=True),
     'moco_logo, SyncBN': lambda _: moco_logo(backbone=SYNC),
+    'byol, SyncBN': lambda _: byol(),
+    'lewel_b EMAN, SyncBN': lambda _: lewel_b(),
+    # BatchNorm per process, as EMAN has it
+    'lewel_b EMAN, split BN': lambda world_size: lewel_b(
+        norm_cfg=dict(type='SplitBN', num_splits=2 // world_size)
+    ),
+    'lewel_b own statistics, SyncBN': lambda _: lewel_b(teacher=dict(momentum=0.9)),
+    'lewel_m, split BN': split(lewel_m),
+    'cgh, split BN': split(cgh),
     'moco, split BN': split(moco),
     'moco_logo, split BN': split(moco_logo),
 }
@@ -64,6 +85,7 @@ def train(cfg: dict) -> dict:
     init_default_scope('mmlogo')
     torch.manual_seed(0)
     model = MODELS.build(cfg).double().train()
+    tell_length(model)
     if world_size > 1:
         wrapped: nn.Module = AnyDeviceDataParallel(model)
     else:
@@ -122,7 +144,7 @@ def parts() -> dict:
         gathered=gather_batch(x),
         own=torch.equal(own_rows(gather_batch(x)), x),
         shuffled=gather_batch(
-            shuffled(lambda v: v.flatten(1) * 2, x.detach(), key[rank::world_size], 0)
+            shuffled(lambda v: (v.flatten(1) * 2,), x.detach(), key[rank::world_size], 0)[0]
         ),
         assembled=tuple(assemble([padded])),
         knn=KNNMetric(k=(1, 20)).score(bank, query),

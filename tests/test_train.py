@@ -41,6 +41,36 @@ MODELS = {
         neck=dict(in_channels=CHANNELS, hid_channels=16),
         head=dict(affinity=dict(hid_channels=(16, 16))),
     ),
+    'byol_r18_cifar10': dict(
+        neck=dict(in_channels=CHANNELS, hid_channels=16, out_channels=DIM),
+        head=dict(predictor=PREDICTOR),
+    ),
+    'lewel_b_eman_r18_cifar10': dict(
+        neck=dict(in_channels=CHANNELS, hid_channels=16, out_channels=DIM),
+        head=dict(predictor=PREDICTOR),
+    ),
+    'lewel_m_r18_cifar10': dict(
+        backbone=dict(norm_cfg=dict(num_splits=2), **ENCODER),
+        neck=dict(
+            in_channels=CHANNELS,
+            hid_channels=16,
+            out_channels=DIM,
+            norm_cfg=dict(num_splits=2),
+        ),
+        queue=dict(dims=(DIM, DIM)),
+    ),
+    'cgh_r18_cifar10': dict(
+        backbone=dict(norm_cfg=dict(num_splits=2), **ENCODER),
+        neck=dict(
+            in_channels=(CHANNELS // 2, CHANNELS),
+            mid_channels=16,
+            hid_channels=16,
+            out_channels=DIM,
+            norm_cfg=dict(num_splits=2),
+        ),
+        queue=dict(dims=(DIM, DIM)),
+        ramp_epochs=1,
+    ),
 }
 
 

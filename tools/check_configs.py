@@ -32,7 +32,8 @@ def check(path: Path) -> None:
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     for schedule in as_list(cfg.get('param_scheduler')):
         schedule.setdefault('end', cfg.train_cfg.max_epochs)
-        PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=wrapper))
+        default_args = dict(optimizer=wrapper, epoch_length=100)
+        PARAM_SCHEDULERS.build(schedule, default_args=default_args)
     for dataset in datasets_of(cfg):
         for transform in dataset.get('pipeline', ()):
             TRANSFORMS.build(transform)

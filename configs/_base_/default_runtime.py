@@ -9,6 +9,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
     views=dict(type='ShareViewsHook'),
+    length=dict(type='ShareLengthHook'),
     start=dict(type='StartReportHook'),
     throughput=dict(type='ThroughputHook'),
     validate_first=dict(type='ValidateFirstHook'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import resource
 import sys
 
@@ -19,6 +20,7 @@ from mmlogo.datasets.sampler import EpochSampler
 from mmlogo.engine.knn_loop import KNNLoop
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.models.parts.norms import fitted_statistics
+from mmlogo.models.parts.schedule import Paced, TrainingLength
 from mmlogo.registry import HOOKS
 from mmlogo.views.transforms import MultiCrop
 
@@ -47,6 +49,22 @@ class ShareViewsHook(Hook):
                         'model.data_preprocessor; leave MultiCrop without `views`'
                     )
                 transform.specs = specs
+
+
+@HOOKS.register_module()
+class ShareLengthHook(Hook):
+    """Tell the model's parts that change with time how long the training is."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner) -> None:
+        length = TrainingLength(
+            updates=math.ceil(runner.max_iters / runner.optim_wrapper._accumulative_counts),
+            steps_per_epoch=len(runner.train_dataloader),
+        )
+        for part in unwrapped(runner.model).modules():
+            if isinstance(part, Paced):
+                part.expect(length)
 
 
 @HOOKS.register_module()
@@ -121,8 +139,10 @@ def refuse_spent_schedules(runner) -> None:
     """
     for schedule in runner.param_schedulers or ():
         length = getattr(schedule, 'T_max', None)
-        if runner.iter and schedule.by_epoch and length:
+        if runner.iter and length:
             end = schedule.begin + length
+            if not schedule.by_epoch:
+                end //= len(runner.train_dataloader)
             if end < runner.max_epochs:
                 raise ValueError(
                     f'the resumed {type(schedule).__name__} ends at epoch {end} and '

@@ -38,6 +38,7 @@ _PARAMWISE = (
     'dcn_offset_lr_mult',
     'dwconv_decay_mult',
     'flat_decay_mult',
+    'norm_and_bias',
     'norm_decay_mult',
 )
 # Keys that a builder takes out before the constructor sees them.

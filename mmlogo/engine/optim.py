@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 
 import torch
+from mmcv.cnn import is_norm
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
@@ -26,6 +27,10 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     optimiser step, so however many schedulers are chained, in whatever order,
     none of them gets through; it starts from what `auto_scale_lr` made of it; it
     is part of the optimiser's state and so survives a resume.
+
+    `paramwise_cfg.norm_and_bias = dict(weight_decay=0.0, lars_exclude=True)` gives
+    options to the parameters of norm layers and to biases, by what they are and not
+    by what they are called; a custom key's options come first.
 
     Parameters with equal options share a group (MMEngine makes one for each), so
     that the optimiser works on lists of tensors.
@@ -50,20 +55,30 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f'paramwise_cfg.custom_keys has {key!r}, which is in the name of no '
                     f'trainable parameter{hint}'
                 )
-        with _quiet():  # MMEngine logs every option of every parameter
+        with _quiet():  # MMEngine logs every option and every frozen parameter
             wrapper = super().__call__(model)
         wrapper.optimizer.register_step_pre_hook(hold_learning_rates)
         return wrapper
 
-    def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
-        super().add_params(params, module, **kwargs)
+    def add_params(
+        self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs
+    ) -> None:
+        super().add_params(params, module, prefix, **kwargs)
+        if prefix:  # a child: the whole model is finished below, once
+            return
+        chosen = {
+            p
+            for part in module.modules()
+            for name, p in part.named_parameters(recurse=False)
+            if name == 'bias' or is_norm(part)
+        }
         merged: dict[str, dict] = {}
         for group in params:
-            options = {k: v for k, v in group.items() if k != 'params'}
-            first = merged.setdefault(
-                repr(sorted(options.items())), {'params': [], **options}
-            )
-            first['params'] += group['params']
+            (p,) = group.pop('params')
+            if p in chosen:
+                group = self.paramwise_cfg.get('norm_and_bias', {}) | group
+            first = merged.setdefault(repr(sorted(group.items())), {'params': [], **group})
+            first['params'].append(p)
         params[:] = merged.values()
 
 
@@ -80,7 +95,7 @@ def _is_left_out(model: nn.Module, path: str) -> bool:
 def _quiet() -> Iterator[None]:
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:

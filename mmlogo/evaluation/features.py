@@ -32,11 +32,15 @@ def extract(model: Any, data: dict, sources: Iterable[str]) -> dict[str, Tensor]
     """
     inputs = model.data_preprocessor(data, False)['inputs']
     x = model(inputs, mode='tensor')
-    return {source: _pooled(model.neck(x) if source == 'neck' else x) for source in sources}
+    # of a neck's embeddings the first, the global one; of a backbone's stages the last
+    return {
+        source: _pooled(model.neck(x), 0) if source == 'neck' else _pooled(x, -1)
+        for source in sources
+    }
 
 
-def _pooled(x: Tensor | tuple) -> Tensor:
-    x = x[-1] if isinstance(x, (tuple, list)) else x
+def _pooled(x: Tensor | tuple, which: int) -> Tensor:
+    x = x[which] if isinstance(x, (tuple, list)) else x
     return (F.adaptive_avg_pool2d(x, 1) if x.ndim == 4 else x).flatten(1).float()
 
 

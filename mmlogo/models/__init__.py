@@ -1,3 +1,3 @@
-from mmlogo.models import heads, parts, selfsup
+from mmlogo.models import heads, necks, parts, selfsup
 
-__all__ = ['heads', 'parts', 'selfsup']
+__all__ = ['heads', 'necks', 'parts', 'selfsup']

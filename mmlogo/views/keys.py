@@ -18,6 +18,7 @@ from torch import Tensor
 NOISE_STREAM = 1 << 16
 SHUFFLE_STREAM = 1 << 17
 ORDER_STREAM = 1 << 18  # the order of an epoch: of sample 0 only
+CHOICE_STREAM = 1 << 19
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from mmlogo.models.parts.norms import (
 )
 from mmlogo.models.parts.pairs import GlobalLocal, roles_of
 from mmlogo.models.parts.queue import Queue
+from mmlogo.models.parts.schedule import TrainingLength
 from mmlogo.models.parts.shuffle import shuffle_order, shuffled
 from mmlogo.models.parts.teacher import Teacher
 
@@ -162,7 +164,7 @@ class TestTeacher:
     def test_gives_no_gradient(self, student):
         backbone, neck = student
         teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
-        assert not teacher(torch.rand(2, 3, 8, 8, requires_grad=True)).requires_grad
+        assert not teacher(torch.rand(2, 3, 8, 8, requires_grad=True))[0].requires_grad
         assert not any(p.requires_grad for p in teacher.parameters())
 
     def test_moves_with_the_model(self, student):
@@ -185,6 +187,81 @@ class TestTeacher:
             one.follow(backbone=backbone, neck=neck)
         for p, q in zip(teacher.parameters(), resumed.parameters(), strict=True):
             assert torch.equal(p, q)
+
+    def eman(self, student, momentum: float = 0.75) -> Teacher:
+        backbone, neck = student
+        arguments = dict(backbone=backbone, neck=neck, momentum=momentum)
+        teacher = Teacher(**arguments, statistics='averaged')
+        teacher.follow(backbone=backbone, neck=neck)
+        return teacher
+
+    def test_eman_averages_statistics_as_parameters(self, student):
+        backbone, neck = student
+        teacher = self.eman(student)
+        for _ in range(3):
+            backbone(torch.rand(4, 3, 8, 8) + 1)
+        before = {k: v.clone() for k, v in teacher.backbone[1].named_buffers()}
+        step(backbone)
+        teacher.follow(backbone=backbone, neck=neck)
+        for name in ('running_mean', 'running_var'):
+            expected = 0.75 * before[name] + 0.25 * getattr(backbone[1], name)
+            torch.testing.assert_close(getattr(teacher.backbone[1], name), expected)
+        assert int(teacher.backbone[1].num_batches_tracked) == 3
+
+    def test_eman_uses_its_statistics_in_training_too(self, student):
+        teacher, x = self.eman(student), torch.rand(4, 3, 8, 8) + 5
+        expected = teacher.eval()(x)[0]
+        teacher.train()
+        assert teacher.training
+        assert torch.equal(teacher(x)[0], expected)
+        assert torch.equal(teacher.backbone[1].running_mean, torch.zeros(4))
+
+    def test_eman_follows_after_train_and_eval(self, student):
+        """Its modules stay in evaluation mode; it moves all the same."""
+        backbone, neck = student
+        teacher = self.eman(student).eval().train()
+        step(backbone)
+        before = next(teacher.parameters()).clone()
+        teacher.follow(backbone=backbone, neck=neck)
+        assert not torch.equal(next(teacher.parameters()), before)
+
+    def test_eman_moves_with_the_model(self, student):
+        """MMEngine's averaged model keeps a list of tensors that `.to` replaces."""
+        backbone, neck = student
+        teacher = self.eman(student)
+        teacher.double(), backbone.double(), neck.double()
+        backbone(torch.rand(4, 3, 8, 8).double() + 1)
+        step(backbone)
+        teacher.follow(backbone=backbone, neck=neck)
+        assert torch.equal(
+            teacher.backbone[1].running_mean, 0.25 * backbone[1].running_mean
+        )
+
+    def test_cosine_momentum_is_the_formula_per_update(self, student):
+        backbone, neck = student
+        arguments = dict(backbone=backbone, neck=neck, momentum=0.9)
+        teacher = Teacher(**arguments, schedule='cosine')
+        teacher.expect(TrainingLength(updates=4, steps_per_epoch=1))
+        teacher.follow(backbone=backbone, neck=neck)
+        for t in range(5):
+            m = 1 - 0.1 * (math.cos(math.pi * t / 4) + 1) / 2
+            assert teacher.momentum == pytest.approx(m)
+            before = next(teacher.parameters()).clone()
+            step(backbone)
+            teacher.follow(backbone=backbone, neck=neck)
+            expected = m * before + (1 - m) * next(backbone.parameters())
+            torch.testing.assert_close(next(teacher.parameters()), expected)
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            (dict(schedule='linear'), r"schedule='linear', but .*'cosine'"),
+            (dict(statistics='copied'), r"statistics='copied', but .*'averaged'"),
+        ],
+    )
+    def test_refuses_what_it_has_not(self, student, changes, message):
+        with pytest.raises(ValueError, match=message):
+            Teacher(backbone=student[0], neck=student[1], momentum=0.9, **changes)
 
     def test_momentum_is_the_papers(self, student):
         with pytest.raises(ValueError, match='weight of the old parameters'):
@@ -245,12 +322,14 @@ def test_running_statistics_stay_or_follow():
 class TestShuffle:
     def test_gives_every_sample_its_own_key(self, keys):
         x = torch.arange(10.0)[:, None]
-        assert torch.equal(shuffled(lambda v: v * 2, x, keys(10), 0), x * 2)
+        double, same = shuffled(lambda v: (v * 2, v), x, keys(10), 0)
+        assert torch.equal(double, x * 2)
+        assert torch.equal(same, x)
 
     def test_encodes_in_another_order(self, keys):
         seen = []
         x = torch.arange(32.0)[:, None]
-        shuffled(lambda v: seen.append(v) or v, x, keys(32), 0)
+        shuffled(lambda v: seen.append(v) or (v,), x, keys(32), 0)
         assert not torch.equal(seen[0], x)
         assert torch.equal(seen[0].sort(0).values, x)
 
@@ -331,7 +410,7 @@ def test_numpy_has_the_same_shuffled_bn(keys):
     """Split BN after a shuffle, against a loop over parts in NumPy."""
     x = torch.randn(8, 3, 2, 2)
     split = SplitBatchNorm2d(3, num_splits=2)
-    got = shuffled(lambda v: split(v).flatten(1), x, keys(8), 0)
+    (got,) = shuffled(lambda v: (split(v).flatten(1),), x, keys(8), 0)
     order, a = shuffle_order(keys(8), 0).numpy(), x.numpy().astype(np.float64)
     want = np.zeros_like(a)
     for part in range(2):

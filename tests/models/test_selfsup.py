@@ -30,7 +30,7 @@ class TestEvery:
         total, _ = model.parse_losses(losses(model, batch))
         total.backward()
         for parameter_name, p in model.named_parameters():
-            if parameter_name.startswith('teacher.'):
+            if parameter_name.startswith(('teacher.', 'target_net.')):
                 assert p.grad is None
             else:
                 assert p.grad is not None, parameter_name
@@ -40,7 +40,9 @@ class TestEvery:
         """Twenty steps on one batch, with one set of negatives."""
         model = build(ALGORITHMS[name]())
         queued = {
-            k: v.clone() for k, v in model.state_dict().items() if k.startswith('queue.')
+            k: v.clone()
+            for k, v in model.state_dict().items()
+            if k.startswith(('queue', 'ramp.'))
         }
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
         wrapper = OptimWrapper(optimizer)
@@ -232,7 +234,7 @@ class TestMoCo:
 
     @pytest.mark.parametrize('make', [moco, moco_logo])
     def test_teacher_is_moved_before_its_keys(self, make, batch):
-        model = build(make(momentum=0.5))
+        model = build(make(teacher=dict(momentum=0.5)))
         wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.5))
         model.train_step(batch, wrapper)
         start = model.teacher.backbone.conv1.weight.clone()

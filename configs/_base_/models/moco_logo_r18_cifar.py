@@ -20,5 +20,5 @@ model = dict(
         lambda_ll=8.3e-5,  # the paper's 5e-4 beside a sum, here beside a mean of six
     ),
     queue=dict(length=4096, dim=128),
-    momentum=0.99,
+    teacher=dict(momentum=0.99),
 )

@@ -18,5 +18,5 @@ model = dict(
         lambda_ll=8.3e-5,  # the paper's 5e-4 beside a sum, here beside a mean of six
     ),
     queue=dict(length=65536, dim=128),
-    momentum=0.999,
+    teacher=dict(momentum=0.999),
 )

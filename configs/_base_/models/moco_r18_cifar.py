@@ -22,5 +22,5 @@ model = dict(
     ),
     head=dict(type='InfoNCEPull', temperature=0.1),
     queue=dict(length=4096, dim=128),
-    momentum=0.99,
+    teacher=dict(momentum=0.99),
 )

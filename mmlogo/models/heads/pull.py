@@ -50,8 +50,8 @@ class InfoNCEPull(BaseModule):
         super().__init__()
         self.temperature = temperature
 
-    def query(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
-        """q: z at unit norm."""
+    def query(self, z: Float[Tensor, 'N D ...']) -> Float[Tensor, 'N D ...']:
+        """q: z at unit norm over D."""
         return F.normalize(at_least_float32(z), dim=1)
 
     def forward(

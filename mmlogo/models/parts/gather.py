@@ -8,8 +8,10 @@ processes what it would have seen in one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from mmengine.dist import all_gather, get_dist_info
+from mmengine.dist import all_gather, all_reduce, get_dist_info
 from torch import Tensor
 
 
@@ -19,6 +21,17 @@ def gather_batch(x: Tensor) -> Tensor:
     if get_dist_info()[1] == 1:
         return x.detach()
     return torch.stack(all_gather(x.detach().contiguous()), dim=1).flatten(0, 1)
+
+
+@torch.no_grad()
+def process_mean(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Mean over all processes of each tensor, in one communication."""
+    if get_dist_info()[1] == 1:
+        return list(tensors)
+    flat = torch.cat([x.flatten() for x in tensors])
+    all_reduce(flat, op='mean')
+    parts = flat.split([x.numel() for x in tensors])
+    return [part.view_as(x) for part, x in zip(parts, tensors, strict=True)]
 
 
 def own_rows(x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -50,3 +52,29 @@ class Queue(nn.Module):
         start = self.pointer.value
         self.keys[start : start + count] = keys
         self.pointer.set((start + count) % length)
+
+
+class AlignedQueues(nn.Module):
+    """Several queues under one pointer: row j of all of them is one image.
+
+    CGH, arXiv 2308.13392. They are the columns of one `Queue`.
+
+    Args:
+        length: Keys held by each, K.
+        dims: Length of each one's keys.
+    """
+
+    def __init__(self, *, length: int, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.dims = tuple(dims)
+        self.queue = Queue(length=length, dim=sum(dims))
+        columns = self.queue.keys.split(self.dims, dim=1)
+        self.queue.keys.copy_(torch.cat([F.normalize(c, dim=1) for c in columns], dim=1))
+
+    def negatives(self) -> tuple[Float[Tensor, 'K _'], ...]:
+        """A snapshot (K, D) of each."""
+        return self.queue.negatives().split(self.dims, dim=1)
+
+    def enqueue(self, *keys: Float[Tensor, 'N _']) -> None:
+        """Put the keys (N, D) of the same images into all of them; as `Queue` does."""
+        self.queue.enqueue(torch.cat(keys, dim=1))

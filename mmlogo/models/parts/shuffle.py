@@ -14,11 +14,11 @@ from mmlogo.views.keys import SHUFFLE_STREAM, philox
 
 @torch.no_grad()
 def shuffled(
-    encode: Callable[[Tensor], Tensor],
+    encode: Callable[[Tensor], tuple[Tensor, ...]],
     x: Float[Tensor, 'N ...'],
     keys: Int64[Tensor, 'N 3'],
     view: int,
-) -> Float[Tensor, 'N D']:
+) -> tuple[Tensor, ...]:
     """`encode(x)` with the samples of all processes dealt anew, and put back.
 
     MoCo, arXiv 1911.05722, section 3.3: with BatchNorm per process (or per
@@ -27,19 +27,22 @@ def shuffled(
     the samples' keys, so that W processes deal what W splits in one would.
 
     Args:
-        encode: (N, ...) to (N, D).
+        encode: (N, ...) to one or several (N, ...), such as a `Teacher`.
         x: (N, ...), this process' samples.
         keys: (N, 3), their keys.
         view: Which view `x` is; each has an order of its own.
 
     Returns:
-        (N, D) in the order of `x`.
+        What `encode` gives, in the order of `x`.
     """
     order = shuffle_order(gather_batch(keys), view)
-    encoded = gather_batch(encode(own_rows(gather_batch(x)[order])))
-    restored = torch.empty_like(encoded)
-    restored[order] = encoded
-    return own_rows(restored)
+    restored = []
+    for encoded in encode(own_rows(gather_batch(x)[order])):
+        dealt = gather_batch(encoded)
+        rows = torch.empty_like(dealt)
+        rows[order] = dealt
+        restored.append(own_rows(rows))
+    return tuple(restored)
 
 
 def shuffle_order(keys: Int64[Tensor, 'N 3'], view: int) -> Int64[Tensor, ' N']:

@@ -1,5 +1,8 @@
+from mmlogo.models.selfsup.cgh import CGH
+from mmlogo.models.selfsup.lewel_b import LEWELB
+from mmlogo.models.selfsup.lewel_m import LEWELM
 from mmlogo.models.selfsup.moco import MoCo
 from mmlogo.models.selfsup.moco_logo import MoCoLoGo
 from mmlogo.models.selfsup.simsiam_logo import SimSiamLoGo
 
-__all__ = ['MoCo', 'MoCoLoGo', 'SimSiamLoGo']
+__all__ = ['CGH', 'LEWELB', 'LEWELM', 'MoCo', 'MoCoLoGo', 'SimSiamLoGo']

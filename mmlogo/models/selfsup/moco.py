@@ -26,7 +26,7 @@ class MoCo(BaseSelfSupervisor):
         backbone, neck, head: Configs of the encoder, its projector, an
             `InfoNCEPull`.
         queue: Arguments of `Queue`: length K and dim D.
-        momentum: m of the paper, weight of the teacher's old parameters.
+        teacher: Arguments of `Teacher`: its momentum, m.
         symmetric: Each view is query and key once; the two losses are summed and
             both key sets enqueued.
         data_preprocessor, pretrained, init_cfg: As in mmpretrain.
@@ -39,7 +39,7 @@ class MoCo(BaseSelfSupervisor):
         neck: dict,
         head: dict,
         queue: dict,
-        momentum: float,
+        teacher: dict,
         symmetric: bool = False,
         data_preprocessor: dict | None = None,
         pretrained: str | None = None,
@@ -53,7 +53,7 @@ class MoCo(BaseSelfSupervisor):
             pretrained=pretrained,
             init_cfg=init_cfg,
         )
-        self.teacher = Teacher(backbone=self.backbone, neck=self.neck, momentum=momentum)
+        self.teacher = Teacher(backbone=self.backbone, neck=self.neck, **teacher)
         self.queue = Queue(**queue)
         self.directions = ((0, 1), (1, 0)) if symmetric else ((0, 1),)
 
@@ -70,7 +70,7 @@ class MoCo(BaseSelfSupervisor):
         terms, new = [], []
         for query_view, key_view in self.directions:
             q = self.head.query(self.embed(inputs[query_view]))  # (N, D)
-            k = shuffled(self.teacher, inputs[key_view], keys, key_view)
+            (k,) = shuffled(self.teacher, inputs[key_view], keys, key_view)
             k = self.head.query(k)  # (N, D), no gradient
             terms.append(self.head(q, k, negatives))
             new.append(k)

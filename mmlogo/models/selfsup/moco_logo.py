@@ -31,7 +31,7 @@ class MoCoLoGo(BaseSelfSupervisor):
         backbone, neck, head: Configs of the encoder, its projector, a `LoGoHead`
             with an `InfoNCEPull`.
         queue: Arguments of `Queue`: length K and dim D.
-        momentum: m of MoCo, weight of the teacher's old parameters.
+        teacher: Arguments of `Teacher`: its momentum, m.
         num_globals, local_statistics: As in `SimSiamLoGo`.
         data_preprocessor, pretrained, init_cfg: As in mmpretrain.
     """
@@ -43,7 +43,7 @@ class MoCoLoGo(BaseSelfSupervisor):
         neck: dict,
         head: dict,
         queue: dict,
-        momentum: float,
+        teacher: dict,
         num_globals: int | None = None,
         local_statistics: bool = True,
         data_preprocessor: dict | None = None,
@@ -62,7 +62,7 @@ class MoCoLoGo(BaseSelfSupervisor):
         if num_locals == 0:
             self.head.affinity = None  # nothing to push apart
         self.local_statistics = local_statistics
-        self.teacher = Teacher(backbone=self.backbone, neck=self.neck, momentum=momentum)
+        self.teacher = Teacher(backbone=self.backbone, neck=self.neck, **teacher)
         self.queue = Queue(**queue)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class MoCoLoGo(BaseSelfSupervisor):
         keys = keys_of(data_samples, views.global_views[0])
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
         k_global = [  # G x (N, D), unit norm, no gradient
-            self.head.pull.query(shuffled(self.teacher, x, keys, view))
+            self.head.pull.query(shuffled(self.teacher, x, keys, view)[0])
             for view, x in enumerate(views.global_views)
         ]
         # Locals first: running statistics lean to what was seen last.

@@ -1,0 +1,12 @@
+# BYOL, ResNet-18, CIFAR-10, 200 epochs: the baseline of LEWEL_B.
+# BYOL (arXiv 2006.07733) is mmpretrain's; sizes and rates for CIFAR are ours.
+#
+#   tools/dist_train.sh configs/byol_r18_cifar10.py 1
+#
+# Not run at this length yet; docs/results holds shorter runs.
+_base_ = [
+    '_base_/datasets/cifar10.py',
+    '_base_/models/byol_r18_cifar.py',
+    '_base_/schedules/sgd_cosine_200e.py',
+    '_base_/default_runtime.py',
+]

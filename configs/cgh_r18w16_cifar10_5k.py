@@ -1,0 +1,17 @@
+# CGH on a tenth of CIFAR-10, 16 channels wide: small enough for two CPU cores.
+# 5,000 training images (the first 500 of each class) are also the k-NN bank; all
+# 10,000 test images are queries.
+#
+#   python tools/train.py configs/cgh_r18w16_cifar10_5k.py --amp --data-root DIR
+#
+# Not run to its end yet.
+_base_ = 'cgh_r18_cifar10.py'
+model = dict(
+    backbone=dict(stem_channels=16, base_channels=16),
+    neck=dict(in_channels=(64, 128), mid_channels=128, hid_channels=256),
+)
+global_batch_size = 64
+train_dataloader = dict(dataset=dict(per_class=500))
+bank_dataloader = dict(dataset=dict(per_class=500))
+train_cfg = dict(max_epochs=60, val_interval=10)
+auto_scale_lr = dict(base_batch_size=64)

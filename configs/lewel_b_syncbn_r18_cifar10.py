@@ -1,0 +1,14 @@
+# LEWEL_B with SyncBN, ResNet-18, CIFAR-10, 200 epochs.
+# LEWEL (arXiv 2203.14898) on BYOL; sizes and rates for CIFAR are ours.
+#
+#   tools/dist_train.sh configs/lewel_b_syncbn_r18_cifar10.py 8
+#
+# Not run at this length yet; docs/results holds shorter runs.
+_base_ = 'lewel_b_eman_r18_cifar10.py'
+norm_cfg = dict(type='SyncBN')
+model = dict(
+    backbone=dict(norm_cfg=norm_cfg),
+    neck=dict(norm_cfg=norm_cfg),
+    head=dict(predictor=dict(norm_cfg=norm_cfg)),
+    teacher=dict(statistics='own'),
+)

@@ -1,0 +1,5 @@
+from mmlogo.models.necks.coupled_neck import CoupledNeck
+from mmlogo.models.necks.hypercolumn_neck import HypercolumnNeck
+from mmlogo.models.necks.token_mlp import TokenMLP
+
+__all__ = ['CoupledNeck', 'HypercolumnNeck', 'TokenMLP']

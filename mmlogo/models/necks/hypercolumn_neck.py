@@ -1,0 +1,92 @@
+"""CGH's neck: the last stage alone, and with the stage before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmlogo.registry import MODELS
+
+
+@MODELS.register_module()
+class HypercolumnNeck(BaseModule):
+    """Global and hypercolumn embeddings of an image.
+
+    CGH, arXiv 2308.13392. Hypercolumn: the stage before the last, resized to the
+    last one's grid and stacked on it, mixed by a 1x1 convolution, BN and ReLU.
+    Both are averaged over the grid and pass an MLP of their own, without BN.
+
+    Args:
+        in_channels: Of the last two stages; the backbone gives both
+            (`out_indices=(2, 3)`).
+        mid_channels: Of the mixed hypercolumn.
+        hid_channels, out_channels: Of both MLPs; the latter is D.
+        norm_cfg: Of the mixing convolution.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        mid_channels: int,
+        hid_channels: int,
+        out_channels: int,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        norm_cfg = norm_cfg or dict(type='BN')
+        self.mix = nn.Sequential(
+            nn.Conv2d(sum(in_channels), mid_channels, 1, bias=False),
+            build_norm_layer(norm_cfg, mid_channels)[1],
+            nn.ReLU(inplace=True),
+        )
+        self.global_mlp = _mlp(in_channels[-1], hid_channels, out_channels)
+        self.hypercolumn_mlp = _mlp(mid_channels, hid_channels, out_channels)
+
+    def forward(
+        self, x: Sequence[Float[Tensor, 'N _ _ _']]
+    ) -> tuple[Float[Tensor, 'N D'], Float[Tensor, 'N D']]:
+        """The last two stages to the global and the hypercolumn embedding, (N, D).
+
+        Raises:
+            ValueError: If the backbone gave one stage.
+        """
+        if len(x) < 2:
+            raise ValueError(
+                'hypercolumns need the last two stages and the backbone gave one; set '
+                'backbone.out_indices=(2, 3)'
+            )
+        before, last = x[-2:]
+        return self.embed_global(last), self.hypercolumn_mlp(
+            _pool(self.stack(before, last))
+        )
+
+    def embed_global(self, last: Float[Tensor, 'N C H W']) -> Float[Tensor, 'N D']:
+        return self.global_mlp(_pool(last))
+
+    def stack(
+        self, before: Float[Tensor, 'N B _ _'], last: Float[Tensor, 'N C H W']
+    ) -> Float[Tensor, 'N M H W']:
+        resized = F.interpolate(
+            before, size=last.shape[2:], mode='bilinear', align_corners=False
+        )
+        return self.mix(torch.cat((resized, last), dim=1))
+
+
+def _mlp(in_channels: int, hid_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(in_channels, hid_channels),
+        nn.ReLU(inplace=True),
+        nn.Linear(hid_channels, out_channels),
+    )
+
+
+def _pool(x: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)

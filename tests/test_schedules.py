@@ -1,0 +1,146 @@
+"""Learning rates and momenta of the published runs, from the shipped configs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mmlogo.config import configs_folder, load_config
+from mmlogo.models.parts.schedule import TrainingLength
+from mmlogo.models.parts.teacher import Teacher
+from mmlogo.registry import PARAM_SCHEDULERS
+
+EPOCH = 1251  # steps, of 1,281,167 images in batches of 1,024
+
+
+def rates(name: str, steps_per_epoch: int, held: list[int]) -> dict[int, list[float]]:
+    """Learning rates of every step of the epochs asked for, as the Runner steps them."""
+    cfg = load_config(str(configs_folder() / name))
+    init_default_scope('mmlogo')
+    wrapper = build_optim_wrapper(nn.Linear(2, 2), cfg.optim_wrapper)
+    schedules = [
+        PARAM_SCHEDULERS.build(
+            dict(schedule, end=schedule.get('end', cfg.train_cfg.max_epochs)),
+            default_args=dict(optimizer=wrapper, epoch_length=steps_per_epoch),
+        )
+        for schedule in cfg.param_scheduler
+    ]
+    wrapper.optimizer.step()
+    found: dict[int, list[float]] = {}
+    for epoch in range(cfg.train_cfg.max_epochs):
+        for _ in range(steps_per_epoch):
+            if epoch in held:
+                found.setdefault(epoch, []).append(wrapper.get_lr()['lr'][0])
+            for schedule in schedules:
+                if not schedule.by_epoch:
+                    schedule.step()
+        for schedule in schedules:
+            if schedule.by_epoch:
+                schedule.step()
+    return found
+
+
+def test_lewel_b_has_the_published_rates():
+    """The log of the authors' 100-epoch run."""
+    got = rates('lewel_b_eman_r50_in1k_100e.py', EPOCH, [0, 9, 11, 50, 99])
+    warm_up = 10 * EPOCH
+    assert got[0] == pytest.approx([3.6 * (k + 1) / warm_up for k in range(EPOCH)])
+    assert got[9][-1] == pytest.approx(3.6)
+    for epoch, published in ((11, 3.5989), (50, 2.11257), (99, 0.0010965)):
+        assert set(got[epoch]) == {got[epoch][0]}  # the cosine steps per epoch
+        assert got[epoch][0] == pytest.approx(published, abs=1e-5)
+
+
+def test_cgh_warms_up_from_zero_and_steps_per_iteration():
+    steps = 7
+    got = rates('cgh_r50_in1k.py', steps, list(range(200)))
+    values = [value for epoch in range(200) for value in got[epoch]]
+    warm_up = 5 * steps
+    for k in range(warm_up):
+        assert values[k] == pytest.approx(0.05 * k / (warm_up - 1), abs=1e-6)
+    length = 195 * steps
+    for k in range(length):
+        expected = 0.025 * (1 + math.cos(math.pi * k / length))
+        assert values[warm_up + k] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('epoch', 'published'), [(0, '0.98'), (50, '0.9903'), (99, '0.999999999')]
+)
+def test_lewel_b_has_the_published_momenta(epoch, published):
+    """At the last iteration of an epoch, to the printed digits."""
+    student = nn.Linear(1, 1)
+    teacher = Teacher(backbone=student, neck=student, momentum=0.98, schedule='cosine')
+    teacher.expect(TrainingLength(updates=100 * EPOCH, steps_per_epoch=EPOCH))
+    # the first count is the copy of the initial weights
+    teacher.updates.set(1 + (epoch + 1) * EPOCH - 1)
+    digits = len(published) - 2
+    printed = math.floor(teacher.momentum * 10**digits) / 10**digits
+    rounded = round(teacher.momentum, digits)
+    assert float(published) in (printed, rounded)
+
+
+def test_a_schedule_needs_the_length():
+    student = nn.Linear(1, 1)
+    teacher = Teacher(backbone=student, neck=student, momentum=0.98, schedule='cosine')
+    with pytest.raises(RuntimeError, match='Teacher does not know how long'):
+        _ = teacher.momentum
+
+
+class TestLARS:
+    def wrapper(self, model: nn.Module):
+        cfg = load_config(str(configs_folder() / 'lewel_b_eman_r50_in1k.py'))
+        init_default_scope('mmlogo')
+        return build_optim_wrapper(model, cfg.optim_wrapper)
+
+    def step(self, model: nn.Module, loss) -> None:
+        wrapper = self.wrapper(model)
+        for _ in range(2):
+            wrapper.update_params(loss())
+
+    def test_a_zero_parameter_is_not_frozen(self):
+        """Trust would be zero for ever: |w| / |g| of a weight that is zero."""
+        model = nn.Conv2d(2, 2, 1, bias=False)
+        nn.init.zeros_(model.weight)
+        x = torch.randn(4, 2, 3, 3)
+        self.step(model, lambda: (model(x) - 1).square().mean())
+        assert model.weight.abs().sum() > 0
+
+    def test_is_the_published_rule(self):
+        """lr and trust inside the momentum buffer; weight decay in the trust."""
+        model = nn.Linear(3, 2, bias=False)
+        w = model.weight.detach().double().clone()
+        x = torch.randn(5, 3)
+        buffer = torch.zeros_like(w)
+        for _ in range(2):
+            leaf = w.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad((x.double() @ leaf.T).square().mean(), leaf)
+            trust = 0.001 * w.norm() / (gradient.norm() + 1.5e-6 * w.norm())
+            buffer = 0.9 * buffer + 3.6 * trust * (gradient + 1.5e-6 * w)
+            w = w - buffer
+        self.step(model, lambda: model(x).square().mean())
+        torch.testing.assert_close(model.weight.detach().double(), w, rtol=1e-5, atol=1e-7)
+
+    def test_norms_and_biases_are_left_out_by_what_they_are(self):
+        """A norm layer called `scale` is one; a convolution called `bn` is none."""
+        model = nn.Module()
+        model.scale, model.bn = nn.BatchNorm1d(3), nn.Linear(3, 3)
+        model.ln = nn.LayerNorm(3)
+        groups = self.wrapper(model).optimizer.param_groups
+        options = {
+            p: (group['weight_decay'], group.get('lars_exclude', False))
+            for group in groups
+            for p in group['params']
+        }
+        left_out = {p for p, option in options.items() if option == (0.0, True)}
+        assert left_out == {
+            *model.scale.parameters(),
+            model.bn.bias,
+            *model.ln.parameters(),
+        }
+        assert options[model.bn.weight] == (1.5e-6, False)
