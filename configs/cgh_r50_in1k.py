@@ -11,3 +11,9 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 global_batch_size = 256
+# The authors' protocols: on the backbone at the end, on the head's output to watch.
+val_evaluator = [
+    dict(type='KNNMetric', k=(10, 20, 100, 200), temperature=0.07),
+    dict(type='KNNMetric', k=20, temperature=0.07, features='neck'),
+]
+test_evaluator = val_evaluator

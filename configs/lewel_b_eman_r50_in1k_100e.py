@@ -2,7 +2,7 @@
 # LEWEL (arXiv 2203.14898). Published by its authors: 71.9 % linear; the learning rates
 # and momenta of their log are reproduced in tests/test_schedules.py.
 #
-#   tools/dist_train.sh configs/lewel_b_eman_r50_in1k_100e.py 8 --data-root DIR
+#   tools/dist_train.sh configs/lewel_b_eman_r50_in1k_100e.py 8 --amp --data-root DIR
 #
 # Not run yet: it needs data and GPUs that its authors do not have.
 _base_ = 'lewel_b_eman_r50_in1k.py'

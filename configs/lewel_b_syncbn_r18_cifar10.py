@@ -3,12 +3,12 @@
 #
 #   tools/dist_train.sh configs/lewel_b_syncbn_r18_cifar10.py 8
 #
-# Not run at this length yet; docs/results holds shorter runs.
+# Not run yet.
 _base_ = 'lewel_b_eman_r18_cifar10.py'
 norm_cfg = dict(type='SyncBN')
 model = dict(
     backbone=dict(norm_cfg=norm_cfg),
     neck=dict(norm_cfg=norm_cfg),
     head=dict(predictor=dict(norm_cfg=norm_cfg)),
-    teacher=dict(statistics='own'),
+    teacher=dict(momentum=0.996, statistics='own'),
 )

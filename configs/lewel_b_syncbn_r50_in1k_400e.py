@@ -2,7 +2,7 @@
 # LEWEL (arXiv 2203.14898) on BYOL. Published by its authors for this recipe: 73.8 %
 # linear, COCO FPN 1x 41.9 box AP (their code and evaluation).
 #
-#   tools/dist_train.sh configs/lewel_b_syncbn_r50_in1k_400e.py 8 --data-root DIR
+#   tools/dist_train.sh configs/lewel_b_syncbn_r50_in1k_400e.py 8 --amp --data-root DIR
 #
 # Not run yet: it needs data and GPUs that its authors do not have.
 _base_ = [

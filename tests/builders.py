@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
@@ -232,6 +234,7 @@ def cgh(views: dict = STRONG_WEAK_SMALL, splits: int = 2, **changes) -> dict:
 ALGORITHMS = {
     'BYOL': byol,
     'CGH': cgh,
+    'CGH after its ramp': partial(cgh, ramp_epochs=0),
     'LEWELB': lewel_b,
     'LEWELM': lewel_m,
     'SimSiam': simsiam,

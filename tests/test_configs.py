@@ -112,6 +112,70 @@ class TestNumbersOfTheSpecs:
         assert model.head.lambda_ll == 8.3e-5
         assert model.queue.keys.shape == (4096, 128)
 
+    def test_lewel_b(self):
+        cfg, model = self.model('lewel_b_eman_r50_in1k')
+        first, second = model.data_preprocessor.specs
+        for spec in (first, second):
+            assert (spec.size, spec.scale, spec.flip) == (224, (0.2, 1.0), 0.5)
+            assert (spec.jitter, spec.jitter_p) == ((0.4, 0.4, 0.2, 0.1), 0.8)
+            assert (spec.gray, spec.blur_sigma) == (0.2, (0.1, 2.0))
+            assert spec.solarize_threshold == 128
+        assert (first.blur, first.solarize) == (1.0, 0.0)
+        assert (second.blur, second.solarize) == (0.1, 0.2)
+        teacher = model.teacher
+        assert (teacher.base_momentum, teacher.schedule) == (0.98, 'cosine')
+        assert teacher.statistics == 'averaged'
+        assert type(model.backbone.bn1).__name__ == 'BatchNorm2d'
+        assert type(model.neck.projector.layers[1]).__name__ == 'BatchNorm2d'
+        assert (model.head.lambda_z, model.neck.scale, model.neck.num_groups) == (0.5, 1, 4)
+        optimizer = cfg.optim_wrapper.optimizer
+        assert (optimizer.lr, optimizer.weight_decay) == (3.6, 1.5e-6)
+        assert (optimizer.eta, optimizer.momentum) == (0.001, 0.9)
+        assert (cfg.global_batch_size, cfg.train_cfg.max_epochs) == (1024, 200)
+        short = load_config(str(configs_folder() / 'lewel_b_eman_r50_in1k_100e.py'))
+        assert short.optim_wrapper.optimizer.weight_decay == 1e-6
+        assert short.train_cfg.max_epochs == 100
+
+    def test_lewel_b_with_sync_bn(self):
+        cfg, model = self.model('lewel_b_syncbn_r50_in1k_400e')
+        assert (model.teacher.base_momentum, model.teacher.statistics) == (0.996, 'own')
+        norms = {type(m).__name__ for m in model.modules() if 'BatchNorm' in str(type(m))}
+        assert norms == {'SyncBatchNorm'}
+        optimizer = cfg.optim_wrapper.optimizer
+        assert (optimizer.lr, optimizer.weight_decay) == (7.2, 1e-6)
+        assert (cfg.global_batch_size, cfg.train_cfg.max_epochs) == (4096, 400)
+
+    def test_lewel_m_is_moco_v2s(self):
+        cfg, model = self.model('lewel_m_r50_in1k')
+        assert [q.shape for q in model.queues.negatives()] == [(65536, 256)] * 2
+        assert (model.teacher.momentum, model.head.nce.temperature) == (0.999, 0.2)
+        assert {spec.blur for spec in model.data_preprocessor.specs} == {0.5}
+        optimizer = cfg.optim_wrapper.optimizer
+        assert (optimizer.lr, optimizer.weight_decay) == (0.03, 1e-4)
+        assert (cfg.global_batch_size, cfg.train_cfg.max_epochs) == (256, 200)
+
+    def test_cgh(self):
+        cfg, model = self.model('cgh_r50_in1k')
+        assert [q.shape for q in model.queues.negatives()] == [(131072, 512)] * 2
+        head = model.head
+        assert (head.tau_sg, head.tau_tg, head.tau_sh, head.tau_th) == (
+            0.1,
+            0.04,
+            0.08,
+            0.08,
+        )
+        assert (head.nce.temperature, model.teacher.momentum) == (0.2, 0.999)
+        assert model.ramp.epochs == 5
+        strong, weak = model.data_preprocessor.specs
+        assert (strong.jitter, strong.jitter_p) == ((0.4, 0.4, 0.4, 0.1), 0.8)
+        assert (strong.gray, strong.blur, strong.flip) == (0.2, 0.5, 0.5)
+        assert (weak.jitter_p, weak.gray, weak.blur, weak.flip) == (0, 0, 0, 0.5)
+        assert strong.scale == weak.scale == (0.2, 1.0)
+        optimizer = cfg.optim_wrapper.optimizer
+        assert (optimizer.lr, optimizer.weight_decay) == (0.05, 1e-4)
+        assert cfg.optim_wrapper.paramwise_cfg.norm_and_bias.weight_decay == 0
+        assert (cfg.global_batch_size, cfg.train_cfg.max_epochs) == (256, 200)
+
     def test_ablations(self):
         _, no_ll = self.model('simsiam_logo_r18_cifar10_no_ll')
         assert no_ll.head.affinity is None

@@ -29,7 +29,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmlogo.engine.knn_loop import share_statistics
+from mmlogo.engine.knn_loop import shared_statistics
 from mmlogo.engine.wrapper import AnyDeviceDataParallel
 from mmlogo.evaluation import Features, KNNMetric, assemble
 from mmlogo.models.parts.gather import gather_batch, own_rows
@@ -148,16 +148,22 @@ def parts() -> dict:
         ),
         assembled=tuple(assemble([padded])),
         knn=KNNMetric(k=(1, 20)).score(bank, query),
-        statistics=shared_statistics(),
+        statistics=statistics_of_knn(),
     )
 
 
-def shared_statistics() -> Tensor:
-    """BatchNorm per process: what k-NN uses is rank 0's, as in the checkpoint."""
+def statistics_of_knn() -> Tensor:
+    """BatchNorm per process: what k-NN uses is rank 0's, as in the checkpoint.
+
+    And afterwards each rank trains on with its own.
+    """
     norm = nn.BatchNorm2d(1)
-    norm.running_mean.fill_(get_dist_info()[0] + 3.0)
-    share_statistics(nn.Sequential(norm))
-    return norm.running_mean
+    own = get_dist_info()[0] + 3.0
+    norm.running_mean.fill_(own)
+    with shared_statistics(nn.Sequential(norm)):
+        inside = norm.running_mean.clone()
+    assert norm.running_mean.item() == own
+    return inside
 
 
 def run_rank(rank: int, folder: str, port: int) -> None:

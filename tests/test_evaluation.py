@@ -323,6 +323,14 @@ def test_extract_pools_the_last_map_and_runs_once() -> None:
     assert model.training_flags == [False]
 
 
+def test_of_a_necks_embeddings_the_first_is_taken() -> None:
+    """LEWEL's and CGH's necks give the global embedding, then another."""
+    model = Encoder(lambda _: (torch.ones(4, 5, 3, 3),))
+    model.neck = lambda x: (x[-1].mean(dim=(2, 3)), torch.zeros(4, 7))
+    got = extract(model, dict(inputs=torch.zeros(4)), ['neck'])
+    assert torch.equal(got['neck'], torch.ones(4, 5))
+
+
 def test_extract_builds_no_graph_and_takes_vectors_too() -> None:
     weight = torch.randn(4, 5, requires_grad=True)
     got = extract(Encoder(lambda _: weight * 2), dict(inputs=None), ['backbone'])

@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmlogo.config import configs_folder, load_config
+from mmlogo.engine.schedule import WarmUpLR
 from mmlogo.models.parts.schedule import TrainingLength
 from mmlogo.models.parts.teacher import Teacher
 from mmlogo.registry import PARAM_SCHEDULERS
@@ -85,10 +86,29 @@ def test_lewel_b_has_the_published_momenta(epoch, published):
     assert float(published) in (printed, rounded)
 
 
+def test_a_new_training_begins_its_schedule_anew():
+    """Weights of `load_from` bring the counts of the run they come from."""
+    student = nn.Linear(1, 1)
+    teacher = Teacher(backbone=student, neck=student, momentum=0.98, schedule='cosine')
+    teacher.expect(TrainingLength(updates=100, steps_per_epoch=10))
+    teacher.updates.set(1 + 100)
+    assert teacher.momentum == 1.0
+    teacher.updates.set(1 + 150)
+    assert teacher.momentum == 1.0  # and never back
+    teacher.restart()
+    assert teacher.momentum == pytest.approx(0.98)
+    assert teacher.updates.value == 1  # its weights are kept: no copy of the student's
+
+
+def test_a_warm_up_has_steps():
+    with pytest.raises(ValueError, match='a warm-up from 0 to 0 has no step'):
+        WarmUpLR(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0), end=0)
+
+
 def test_a_schedule_needs_the_length():
     student = nn.Linear(1, 1)
     teacher = Teacher(backbone=student, neck=student, momentum=0.98, schedule='cosine')
-    with pytest.raises(RuntimeError, match='Teacher does not know how long'):
+    with pytest.raises(ValueError, match='Teacher does not know how long'):
         _ = teacher.momentum
 
 
@@ -144,3 +164,22 @@ class TestLARS:
             *model.ln.parameters(),
         }
         assert options[model.bn.weight] == (1.5e-6, False)
+
+    def test_a_custom_key_changes_only_what_it_names(self):
+        """MMEngine writes the base weight decay into every custom key's group."""
+        model = nn.Module()
+        model.neck, model.other = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+        cfg = load_config(str(configs_folder() / 'lewel_b_eman_r50_in1k.py'))
+        init_default_scope('mmlogo')
+
+        def options(key: dict) -> list[dict]:
+            cfg.optim_wrapper.paramwise_cfg.custom_keys = dict(neck=key)
+            groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+            return [g for g in groups if model.neck.weight in set(g['params'])]
+
+        (group,) = options(dict(lr_mult=0.5))
+        assert (group['weight_decay'], group['lars_exclude']) == (0.0, True)
+        assert group['lr'] == pytest.approx(1.8)
+        # as the release's SyncBN runs have it: decayed, and adapted by LARS
+        (group,) = options(dict(weight_decay=1e-6, lars_exclude=False))
+        assert (group['weight_decay'], group['lars_exclude']) == (1e-6, False)

@@ -65,6 +65,8 @@ class ShareLengthHook(Hook):
         for part in unwrapped(runner.model).modules():
             if isinstance(part, Paced):
                 part.expect(length)
+                if runner.iter == 0:  # no resume: counts may be those of `load_from`
+                    part.restart()
 
 
 @HOOKS.register_module()
@@ -141,13 +143,16 @@ def refuse_spent_schedules(runner) -> None:
         length = getattr(schedule, 'T_max', None)
         if runner.iter and length:
             end = schedule.begin + length
-            if not schedule.by_epoch:
-                end //= len(runner.train_dataloader)
-            if end < runner.max_epochs:
+            unit, limit = (
+                ('epoch', runner.max_epochs)
+                if schedule.by_epoch
+                else ('iteration', runner.max_iters)
+            )
+            if end < limit:
                 raise ValueError(
-                    f'the resumed {type(schedule).__name__} ends at epoch {end} and '
-                    f'train_cfg.max_epochs is {runner.max_epochs}; resume with '
-                    f'max_epochs={end}, or start a new run from the weights with load_from'
+                    f'the resumed {type(schedule).__name__} ends at {unit} {end} and '
+                    f'training at {unit} {limit}; resume with the length it had, or '
+                    'start a new run from the weights with load_from'
                 )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmengine.dist import broadcast
 from mmengine.runner import autocast
@@ -68,9 +71,9 @@ class KNNLoop(BaseLoop):
         model = self.runner.model
         was_training = model.training
         model.eval()
-        share_statistics(unwrapped(model))
-        bank = self.collect(self.bank_dataloader, report=False)
-        query = self.collect(self.dataloader, report=True)
+        with shared_statistics(unwrapped(model)):
+            bank = self.collect(self.bank_dataloader, report=False)
+            query = self.collect(self.dataloader, report=True)
         metrics: dict[str, float] = {}
         for metric in self.evaluator.metrics:
             source = metric.features
@@ -115,17 +118,24 @@ class KNNLoop(BaseLoop):
         )
 
 
-@torch.no_grad()
-def share_statistics(model: nn.Module) -> None:
-    """Give every process rank 0's BatchNorm statistics, those of the checkpoint.
+@contextmanager
+def shared_statistics(model: nn.Module) -> Iterator[None]:
+    """Inside, every process has rank 0's BatchNorm statistics, those of the checkpoint.
 
     Where BatchNorm is per process each has its own; k-NN among features of several
-    networks would be no number of any of them.
+    networks would be no number of any of them. After, each has its own again.
     """
-    for norm in model.modules():
-        if isinstance(norm, _BatchNorm):
-            for buffer in norm.buffers():
-                broadcast(buffer)
+    norms = [norm for norm in model.modules() if isinstance(norm, _BatchNorm)]
+    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    own = [buffer.clone() for buffer in buffers]
+    with torch.no_grad():
+        for buffer in buffers:
+            broadcast(buffer)
+        try:
+            yield
+        finally:
+            for buffer, value in zip(buffers, own, strict=True):
+                buffer.copy_(value)
 
 
 def _check_same_classes(bank: object, query: object) -> None:

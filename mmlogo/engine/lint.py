@@ -41,6 +41,8 @@ _PARAMWISE = (
     'norm_and_bias',
     'norm_decay_mult',
 )
+# Options of a parameter group that are not an optimiser's arguments.
+_GROUP = ('hold_lr', 'lars_exclude')
 # Keys that a builder takes out before the constructor sees them.
 _BUILDER = (
     'convert_to_iter_based',  # parameter schedulers
@@ -117,7 +119,9 @@ def _check(node: dict, path: str) -> Iterator[str]:
     if last == 'paramwise_cfg':
         allowed = [*_PARAMWISE]
     elif '.paramwise_cfg.custom_keys.' in path:
-        allowed = ['lr_mult', 'decay_mult', 'hold_lr', *_names(torch.optim.SGD.__init__)]
+        allowed = ['lr_mult', 'decay_mult', *_GROUP, *_names(torch.optim.SGD.__init__)]
+    elif path.endswith('.paramwise_cfg.norm_and_bias'):
+        allowed = [*_GROUP, *_names(torch.optim.SGD.__init__)]
     elif last == 'optim_wrapper':
         kind = _find(node.get('type', 'OptimWrapper')) or OptimWrapper
         allowed = [*(_parameters(kind) or []), 'type', 'constructor', 'paramwise_cfg']

@@ -30,7 +30,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     `paramwise_cfg.norm_and_bias = dict(weight_decay=0.0, lars_exclude=True)` gives
     options to the parameters of norm layers and to biases, by what they are and not
-    by what they are called; a custom key's options come first.
+    by what they are called. What a custom key changes for them comes first.
 
     Parameters with equal options share a group (MMEngine makes one for each), so
     that the optimiser works on lists of tensors.
@@ -76,7 +76,12 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for group in params:
             (p,) = group.pop('params')
             if p in chosen:
-                group = self.paramwise_cfg.get('norm_and_bias', {}) | group
+                group |= {
+                    name: value
+                    for name, value in self.paramwise_cfg.get('norm_and_bias', {}).items()
+                    # MMEngine fills in the base value where a custom key says nothing
+                    if name not in group or group[name] == self.optimizer_cfg.get(name)
+                }
             first = merged.setdefault(repr(sorted(group.items())), {'params': [], **group})
             first['params'].append(p)
         params[:] = merged.values()

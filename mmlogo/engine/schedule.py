@@ -21,6 +21,8 @@ class WarmUpLR(LinearLR):
     """
 
     def __init__(self, optimizer, *, end: int, begin: int = 0, **kwargs) -> None:
+        if end <= begin:
+            raise ValueError(f'a warm-up from {begin} to {end} has no step; raise `end`')
         super().__init__(
             optimizer, start_factor=1 / (end - begin), begin=begin, end=end, **kwargs
         )

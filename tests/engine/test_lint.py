@@ -40,6 +40,16 @@ def test_a_sound_config_passes(cfg):
             'weight_decay',
         ),
         ({'optim_wrapper.paramwise_cfg.custom_key': {}}, 'custom_key', 'custom_keys'),
+        (
+            {'optim_wrapper.paramwise_cfg.norm_and_bias': dict(weight_decya=0.0)},
+            r'norm_and_bias\.weight_decya',
+            'weight_decay',
+        ),
+        (
+            {'optim_wrapper.paramwise_cfg.custom_keys.neck': dict(lars_exlude=True)},
+            r'neck\.lars_exlude',
+            'lars_exclude',
+        ),
         ({'param_scheduler.eta_mim': 0}, r'param_scheduler\.eta_mim', 'eta_min'),
         ({'default_hooks.logger.intervall': 1}, r'logger\.intervall', 'interval'),
         ({'optim_wraper': {}}, 'optim_wraper', 'optim_wrapper'),

@@ -32,7 +32,11 @@ class TestHypercolumnNeck:
     @pytest.fixture
     def neck(self) -> HypercolumnNeck:
         return HypercolumnNeck(
-            in_channels=(2, 3), mid_channels=4, hid_channels=5, out_channels=D
+            in_channels=(2, 3),
+            mid_channels=4,
+            hid_channels=5,
+            out_channels=D,
+            norm_cfg=dict(type='BN'),
         ).double()
 
     def stages(self, ratio: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,11 +135,12 @@ class TestRelationHead:
 
     def test_keys_and_queues_get_no_gradient(self):
         query, key, negatives = pair(), pair(), pair(LENGTH)
-        for x in (*query, *key):
+        crops = [unit(N, D)]
+        for x in (*query, *key, *negatives, *crops):
             x.requires_grad_()
-        sum(RelationHead().loss(query, key, negatives, 0.5).values()).backward()
-        assert all(x.grad.abs().sum() > 0 for x in query)
-        assert all(x.grad is None for x in key)
+        sum(RelationHead().loss(query, key, negatives, 0.5, crops).values()).backward()
+        assert all(x.grad.abs().sum() > 0 for x in (*query, *crops))
+        assert all(x.grad is None for x in (*key, *negatives))
 
     def test_small_crops_are_averaged_with_the_main_term(self):
         query, key, negatives = pair(), pair(), pair(LENGTH)
@@ -148,10 +153,12 @@ class TestRelationHead:
                 x = (crop[n] / crop[n].norm()).double().numpy()
                 t_h = softmax(queue_h @ key[1][n].double().numpy() / TAU['t_h'])
                 local -= (t_h * np.log(softmax(queue @ x / TAU['s_g']))).sum() / N
-        got = head.with_crops(main, crops, key, negatives)
+        got = head.loss(query, key, negatives, 1.0, crops)
         expected = (sum(main.values()).item() + local) / 5
         assert sum(got.values()).item() == pytest.approx(expected, rel=1e-5)
         assert got['loss_local'].item() == pytest.approx(local / 5, rel=1e-5)
+        half = head.loss(query, key, negatives, 0.5, crops)
+        assert half['loss_local'].item() == pytest.approx(local / 10, rel=1e-5)
 
     def test_relations_that_agree_cost_the_entropy(self):
         """H(t, s) with s = t is the least it can be."""
@@ -187,11 +194,21 @@ class TestRamp:
         resumed.load_state_dict(ramp.state_dict())
         assert [ramp.advance() for _ in range(4)] == [resumed.advance() for _ in range(4)]
 
+    def test_begins_anew_in_a_new_training(self):
+        ramp = self.ramp()
+        ramp.advance(), ramp.advance()
+        ramp.restart()
+        assert ramp.advance() == 0.0
+
+    def test_refuses_less_than_no_epochs(self):
+        with pytest.raises(ValueError, match='a ramp over -1 epochs'):
+            Ramp(epochs=-1)
+
     def test_without_epochs_it_is_one(self):
         assert Ramp(epochs=0).advance() == 1.0
 
     def test_says_what_it_does_not_know(self):
-        with pytest.raises(RuntimeError, match=r"Ramp does not .*type='ShareLengthHook'"):
+        with pytest.raises(ValueError, match=r"Ramp does not .*type='ShareLengthHook'"):
             Ramp(epochs=1).advance()
 
 

@@ -103,6 +103,10 @@ class TestCoupledNeck:
         u.square().sum().backward()
         assert module.projector.layers[0].weight.grad.abs().sum() > 0
 
+    def test_refuses_a_scale_of_zero(self):
+        with pytest.raises(ValueError, match=r'scale=0\.0, but the maps are divided by it'):
+            neck(scale=0.0)
+
     @pytest.mark.parametrize('changes', [dict(in_channels=7), dict(out_channels=5)])
     def test_groups_divide_both_widths(self, changes):
         with pytest.raises(ValueError, match='num_groups=2 must divide in_channels'):
@@ -160,12 +164,14 @@ class TestPredictHead:
 class TestLEWELB:
     def test_starts_near_four(self, photo_images, keys):
         """Predictors know nothing yet: cosines near 0 in 256 dimensions."""
+        norm_cfg = dict(type='BN')
         width = dict(in_channels=256, hid_channels=64, out_channels=256)
         model = build(
             lewel_b(
-                neck=coupled_neck() | dict(hid_channels=64, out_channels=256),
+                neck=coupled_neck(norm_cfg) | dict(hid_channels=64, out_channels=256),
                 head=dict(
-                    type='AlignedPredictHead', predictor=dict(type='TokenMLP', **width)
+                    type='AlignedPredictHead',
+                    predictor=dict(type='TokenMLP', norm_cfg=norm_cfg, **width),
                 ),
             )
         )

@@ -216,6 +216,13 @@ class TestTeacher:
         assert torch.equal(teacher(x)[0], expected)
         assert torch.equal(teacher.backbone[1].running_mean, torch.zeros(4))
 
+    def test_eman_needs_no_call_of_train(self, student):
+        backbone, neck = student
+        arguments = dict(backbone=backbone, neck=neck, momentum=0.9)
+        teacher = Teacher(**arguments, statistics='averaged')
+        teacher(torch.rand(4, 3, 8, 8) + 5)
+        assert torch.equal(teacher.backbone[1].running_mean, torch.zeros(4))
+
     def test_eman_follows_after_train_and_eval(self, student):
         """Its modules stay in evaluation mode; it moves all the same."""
         backbone, neck = student

@@ -5,10 +5,24 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import ALGORITHMS, VIEWS, build, logo_head, moco, moco_logo, simsiam_logo
+from builders import (
+    ALGORITHMS,
+    VIEWS,
+    build,
+    cgh,
+    lewel_b,
+    lewel_m,
+    logo_head,
+    moco,
+    moco_logo,
+    simsiam_logo,
+)
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
 
+from mmlogo.config import configs_folder, load_config
+from mmlogo.models import selfsup
+from mmlogo.models.heads import InfoNCEPull
 from mmlogo.models.parts.norms import SplitBatchNorm2d
 
 N = 8
@@ -173,11 +187,14 @@ class TestSimSiamLoGo:
         assert build(cfg | dict(num_globals=2)).num_globals == 2
 
 
+CONTRASTIVE = [moco, moco_logo, lewel_m, cgh]
+
+
 class TestMoCo:
-    @pytest.mark.parametrize('make', [moco, moco_logo])
+    @pytest.mark.parametrize('make', CONTRASTIVE)
     def test_negatives_hold_no_key_of_the_batch(self, make, batch):
         model = build(make())
-        pull = model.head if make is moco else model.head.pull
+        (pull,) = (m for m in model.head.modules() if isinstance(m, InfoNCEPull))
         seen = []
         forward = pull.forward
         pull.forward = lambda q, k, negatives: (
@@ -186,7 +203,9 @@ class TestMoCo:
         losses(model, batch)
         for k, negatives in seen:
             assert (negatives @ k.T).max() < 1 - 1e-4
-        queued = model.queue.negatives()
+        queues = model.queues if hasattr(model, 'queues') else model.queue
+        queued = queues.negatives()
+        queued = queued[0] if isinstance(queued, tuple) else queued
         assert (queued @ seen[0][0].T).amax(0).min() > 1 - 1e-5  # and now they are in
 
     def test_asymmetric_enqueues_one_key_set_and_symmetric_two(self, batch):
@@ -216,7 +235,7 @@ class TestMoCo:
         losses(model, batch)
         assert model.queue.pointer.value == 2 * N  # the globals' keys
 
-    @pytest.mark.parametrize('make', [moco, moco_logo])
+    @pytest.mark.parametrize('make', CONTRASTIVE)
     def test_query_and_key_have_other_neighbours(self, make, batch):
         """Without the shuffle, split BN would give both views the same parts."""
         model = build(make())
@@ -232,7 +251,7 @@ class TestMoCo:
             assert not torch.allclose(keys_of_view, view)
             torch.testing.assert_close(keys_of_view.sort().values, view.sort().values)
 
-    @pytest.mark.parametrize('make', [moco, moco_logo])
+    @pytest.mark.parametrize('make', CONTRASTIVE)
     def test_teacher_is_moved_before_its_keys(self, make, batch):
         model = build(make(teacher=dict(momentum=0.5)))
         wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.5))
@@ -262,3 +281,69 @@ class TestMoCo:
 def test_head_without_affinity_still_pulls_locals(batch):
     model = build(simsiam_logo(head=logo_head(affinity=None)))
     assert set(losses(model, batch)) == {'loss_gg', 'loss_lg'}
+
+
+@pytest.mark.parametrize('make', [lewel_m, cgh])
+def test_the_first_view_is_the_query_and_the_second_the_key(make, batch):
+    model = build(make())
+    seen = dict(student=[], teacher=[])
+    for name, backbone in (
+        ('student', model.backbone),
+        ('teacher', model.teacher.backbone),
+    ):
+        backbone.register_forward_pre_hook(
+            lambda _, x, name=name: seen[name].append(x[0].mean((1, 2, 3)))
+        )
+    losses(model, batch)
+    views = model.data_preprocessor(batch, True)['inputs']
+    query, key, *small = (view.mean((1, 2, 3)) for view in views)
+    assert len(seen['student']) == 1 + len(small)
+    for got, expected in zip(seen['student'], [query, *small], strict=True):
+        torch.testing.assert_close(got, expected)
+    (shuffled_key,) = seen['teacher']
+    torch.testing.assert_close(shuffled_key.sort().values, key.sort().values)
+
+
+def test_lewel_b_predicts_the_other_view(batch):
+    """The step by hand: each view's prediction against the teacher of the other."""
+    model = build(lewel_b())
+    losses(model, batch)  # the teacher has its weights now
+    data = model.data_preprocessor(batch, True)
+    got = model.loss(**data)
+    p1, p2 = (model.head.predict(model.neck(model.backbone(x))) for x in data['inputs'])
+    t1, t2 = (model.teacher(x) for x in data['inputs'])
+    for name, value in got.items():
+        crossed = model.head.loss(p1, t2)[name] + model.head.loss(p2, t1)[name]
+        torch.testing.assert_close(value, crossed)
+        straight = model.head.loss(p1, t1)[name] + model.head.loss(p2, t2)[name]
+        assert not torch.isclose(value, straight, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('make', 'count'),
+    [(lewel_b, 1), (lewel_b, 3), (lewel_m, 1), (lewel_m, 3), (cgh, 1)],
+)
+def test_methods_of_two_views_say_so(make, count, batch):
+    views = dict(global_views=dict(role='global', count=count, size=16, scale=(0.4, 1.0)))
+    with pytest.raises(ValueError, match=f'the batch has {count} views per image'):
+        losses(build(make(views)), batch)
+
+
+@pytest.mark.parametrize('make', [moco, moco_logo, lewel_m, cgh])
+def test_a_queue_of_another_width_is_named(make, batch):
+    wide = dict(dims=(12, 12)) if make in (lewel_m, cgh) else dict(dim=12)
+    with pytest.raises(ValueError, match='keys of length 12 and the neck gives 8; set que'):
+        losses(build(make(queue=dict(length=64) | wide)), batch)
+
+
+def test_no_algorithm_is_forgotten():
+    """Each has its claims here, a configuration, and a row in the README."""
+    root = configs_folder().parent
+    readme = (root / 'README.md').read_text()
+    configured = {
+        load_config(str(path)).model.type for path in configs_folder().glob('*.py')
+    }
+    for name in selfsup.__all__:
+        assert name in ALGORITHMS
+        assert name in configured
+        assert f'`{name}`' in readme

@@ -30,7 +30,7 @@ class AlignedPredictHead(BaseModule):
         self, *, predictor: dict, lambda_z: float = 0.5, init_cfg: dict | None = None
     ) -> None:
         super().__init__(init_cfg)
-        self.lambda_z = lambda_z
+        self.lambda_z = checked_weight(lambda_z)
         self.predictor = MODELS.build(predictor)
         self.aligned_predictor = MODELS.build(predictor)
 
@@ -53,6 +53,14 @@ class AlignedPredictHead(BaseModule):
         )
 
 
+def checked_weight(lambda_z: float) -> float:
+    if not 0 <= lambda_z <= 1:
+        raise ValueError(
+            f'lambda_z={lambda_z}, but it is the share of the global term, in [0, 1]'
+        )
+    return lambda_z
+
+
 def distance(p: Float[Tensor, 'N D ...'], target: Float[Tensor, 'N D ...']) -> Tensor:
     """Mean of 2 - 2 cos over all vectors, in [0, 4]; no gradient to `target`."""
     p, target = at_least_float32(p), at_least_float32(target.detach())
@@ -72,7 +80,7 @@ class AlignedContrastHead(BaseModule):
 
     def __init__(self, *, temperature: float, lambda_z: float = 0.5) -> None:
         super().__init__()
-        self.lambda_z = lambda_z
+        self.lambda_z = checked_weight(lambda_z)
         self.nce = InfoNCEPull(temperature=temperature)
 
     def unit(self, embeddings: Embeddings) -> Embeddings:

@@ -48,6 +48,8 @@ class InfoNCEPull(BaseModule):
 
     def __init__(self, *, temperature: float) -> None:
         super().__init__()
+        if not temperature > 0:
+            raise ValueError(f'temperature={temperature}, but it must be > 0')
         self.temperature = temperature
 
     def query(self, z: Float[Tensor, 'N D ...']) -> Float[Tensor, 'N D ...']:
@@ -58,7 +60,7 @@ class InfoNCEPull(BaseModule):
         self,
         q: Float[Tensor, 'N D'],
         k: Float[Tensor, 'N D'],
-        negatives: Float[Tensor, 'K D'],
+        negatives: Float[Tensor, 'K E'],
     ) -> Float[Tensor, '']:
         """Mean over the batch. No gradient to keys or negatives.
 
@@ -67,9 +69,23 @@ class InfoNCEPull(BaseModule):
             k: (N, D), unit norm; row n is the key of row n.
             negatives: (K, D), unit norm.
         """
-        # bfloat16 would round the logits by more than a confident loss is worth
-        with torch.autocast(q.device.type, enabled=False):
-            positive = (q * k.detach()).sum(dim=1, keepdim=True)  # (N, 1)
-            logits = torch.cat((positive, q @ negatives.detach().T), dim=1)  # (N, 1+K)
-            labels = torch.zeros(len(q), dtype=torch.int64, device=q.device)
-            return F.cross_entropy(logits / self.temperature, labels)
+        positive = (q * k.detach()).sum(dim=1, keepdim=True)  # (N, 1)
+        logits = torch.cat((positive, similarity(q, negatives)), dim=1)  # (N, 1 + K)
+        labels = torch.zeros(len(q), dtype=torch.int64, device=q.device)
+        return F.cross_entropy(logits / self.temperature, labels)
+
+
+def similarity(x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K E']) -> Tensor:
+    """Dot products (N, K) with a queue, no gradient to it.
+
+    Raises:
+        ValueError: If the queue holds vectors of another length.
+    """
+    if x.shape[1] != queue.shape[1]:
+        raise ValueError(
+            f'the queue holds keys of length {queue.shape[1]} and the neck gives '
+            f'{x.shape[1]}; set queue.dim (or queue.dims) to the out_channels of the neck'
+        )
+    # bfloat16 would round the logits by more than a confident loss is worth
+    with torch.autocast(x.device.type, enabled=False):
+        return at_least_float32(x) @ queue.detach().T

@@ -10,12 +10,11 @@ from jaxtyping import Float
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmlogo.models.heads.pull import InfoNCEPull
-from mmlogo.models.parts.precision import at_least_float32
+from mmlogo.models.heads.pull import InfoNCEPull, similarity
 from mmlogo.registry import MODELS
 
 Pair = tuple[Float[Tensor, 'N D'], Float[Tensor, 'N D']]  # global and hypercolumn
-Negatives = tuple[Float[Tensor, 'K D'], Float[Tensor, 'K D']]
+Negatives = tuple[Float[Tensor, 'K E'], Float[Tensor, 'K E']]
 
 
 @MODELS.register_module()
@@ -52,15 +51,25 @@ class RelationHead(BaseModule):
         return self.nce.query(g), self.nce.query(h)
 
     def loss(
-        self, query: Pair, key: Pair, negatives: Negatives, alpha: float
+        self,
+        query: Pair,
+        key: Pair,
+        negatives: Negatives,
+        alpha: float,
+        crops: Sequence[Float[Tensor, 'N D']] = (),
     ) -> dict[str, Tensor]:
         """The terms of one step, weighed: (1 - alpha) L_con and alpha / 2 each.
+
+        With small crops, H(t_h, s_g) of each is averaged with all that.
+        NOTE: alpha weighs the crops' terms too. They are relations like the others,
+        and the source does not say.
 
         Args:
             query: `unit` of the strong view.
             key: Of the weak one, by the teacher; no gradient to it.
             negatives: Snapshots of the two queues.
             alpha: In [0, 1]; at 1 L_con is not computed.
+            crops: M x (N, D), global embeddings of the small crops.
         """
         (q, q_h), (k, k_h), (queue, queue_h) = query, key, negatives
         t_g = relations(k.detach(), queue, self.tau_tg)
@@ -72,45 +81,26 @@ class RelationHead(BaseModule):
         if alpha < 1:
             contrast = self.nce(q, k, queue) + self.nce(q_h, k_h, queue_h)
             terms['loss_contrast'] = (1 - alpha) * contrast
-        return terms
-
-    def with_crops(
-        self,
-        losses: dict[str, Tensor],
-        crops: Sequence[Float[Tensor, 'N D']],
-        key: Pair,
-        negatives: Negatives,
-    ) -> dict[str, Tensor]:
-        """The terms of `loss`, averaged with H(t_h, s_g) of every small crop.
-
-        Args:
-            losses: Of `loss`; together they count as much as one crop.
-            crops: M x (N, D), global embeddings of the small crops.
-            key: As in `loss`.
-            negatives: As in `loss`.
-        """
-        t_h = relations(key[1].detach(), negatives[1], self.tau_th)
-        terms = [
-            cross_entropy(t_h, self.nce.query(x), negatives[0], self.tau_sg) for x in crops
-        ]
-        losses = losses | dict(loss_local=torch.stack(terms).sum())
-        return {name: loss / (1 + len(crops)) for name, loss in losses.items()}
+        if crops:
+            local = [
+                cross_entropy(t_h, self.nce.query(x), queue, self.tau_sg) for x in crops
+            ]
+            terms['loss_local'] = alpha * torch.stack(local).sum()
+        return {name: term / (1 + len(crops)) for name, term in terms.items()}
 
 
 def relations(
-    x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K D'], temperature: float
+    x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K E'], temperature: float
 ) -> Float[Tensor, 'N K']:
     """Softmax over the similarities to a queue."""
-    with torch.autocast(x.device.type, enabled=False):
-        return (at_least_float32(x) @ queue.T / temperature).softmax(dim=1)
+    return (similarity(x, queue) / temperature).softmax(dim=1)
 
 
 def cross_entropy(
     target: Float[Tensor, 'N K'],
     x: Float[Tensor, 'N D'],
-    queue: Float[Tensor, 'K D'],
+    queue: Float[Tensor, 'K E'],
     temperature: float,
 ) -> Float[Tensor, '']:
     """H(target, s) of the relations s of `x`, mean over the batch."""
-    with torch.autocast(x.device.type, enabled=False):
-        return F.cross_entropy(at_least_float32(x) @ queue.T / temperature, target)
+    return F.cross_entropy(similarity(x, queue) / temperature, target)

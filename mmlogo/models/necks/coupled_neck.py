@@ -29,7 +29,7 @@ class CoupledNeck(BaseModule):
         hid_channels, out_channels: Widths of both projectors; the latter is D.
         num_groups: G; divides both C and D.
         scale: The maps are divided by it before their softmax.
-        norm_cfg: Of both projectors.
+        norm_cfg: Of both projectors; None leaves norms out.
 
     Raises:
         ValueError: If `num_groups` does not divide C and D.
@@ -41,9 +41,9 @@ class CoupledNeck(BaseModule):
         in_channels: int,
         hid_channels: int,
         out_channels: int,
+        norm_cfg: dict | None,
         num_groups: int = 4,
         scale: float = 1.0,
-        norm_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -52,6 +52,8 @@ class CoupledNeck(BaseModule):
                 f'num_groups={num_groups} must divide in_channels={in_channels} and '
                 f'out_channels={out_channels}; change one of them'
             )
+        if not scale > 0:
+            raise ValueError(f'scale={scale}, but the maps are divided by it: > 0')
         self.num_groups, self.scale = num_groups, scale
         self.projector, self.aligned_projector = (
             TokenMLP(

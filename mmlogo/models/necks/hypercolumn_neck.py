@@ -27,7 +27,7 @@ class HypercolumnNeck(BaseModule):
             (`out_indices=(2, 3)`).
         mid_channels: Of the mixed hypercolumn.
         hid_channels, out_channels: Of both MLPs; the latter is D.
-        norm_cfg: Of the mixing convolution.
+        norm_cfg: Of the mixing convolution; None leaves the norm out.
     """
 
     def __init__(
@@ -37,16 +37,14 @@ class HypercolumnNeck(BaseModule):
         mid_channels: int,
         hid_channels: int,
         out_channels: int,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict | None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        norm_cfg = norm_cfg or dict(type='BN')
-        self.mix = nn.Sequential(
-            nn.Conv2d(sum(in_channels), mid_channels, 1, bias=False),
-            build_norm_layer(norm_cfg, mid_channels)[1],
-            nn.ReLU(inplace=True),
-        )
+        layers: list[nn.Module] = [nn.Conv2d(sum(in_channels), mid_channels, 1, bias=False)]
+        if norm_cfg is not None:
+            layers.append(build_norm_layer(norm_cfg, mid_channels)[1])
+        self.mix = nn.Sequential(*layers, nn.ReLU(inplace=True))
         self.global_mlp = _mlp(in_channels[-1], hid_channels, out_channels)
         self.hypercolumn_mlp = _mlp(mid_channels, hid_channels, out_channels)
 

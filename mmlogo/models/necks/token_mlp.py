@@ -29,7 +29,7 @@ class TokenMLP(BaseModule):
         in_channels: int,
         hid_channels: int,
         out_channels: int,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict | None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_out'))

@@ -31,6 +31,21 @@ class GlobalLocal(NamedTuple):
         return cls(list(inputs[:num_globals]), list(inputs[num_globals:]))
 
 
+def pair_of(inputs: Sequence[Tensor] | Tensor) -> tuple[Tensor, Tensor]:
+    """The two views of a method that has two.
+
+    Raises:
+        ValueError: If there are more or fewer.
+    """
+    if isinstance(inputs, Tensor) or len(inputs) != 2:
+        got = 1 if isinstance(inputs, Tensor) else len(inputs)
+        raise ValueError(
+            f'the batch has {got} views per image and this method compares 2; change '
+            "the data preprocessor's views (or MultiView)"
+        )
+    return inputs[0], inputs[1]
+
+
 def check_counts(num_globals: int, num_locals: int) -> None:
     """Raise ValueError unless there are >= 2 globals and 0 or >= 2 locals."""
     if num_globals < 2:

@@ -17,7 +17,7 @@ class TrainingLength(NamedTuple):
 
 
 class Paced(nn.Module):
-    """A part whose values depend on how long the training is.
+    """A part whose values depend on how long the training is, and how far.
 
     `ShareLengthHook` tells it before the first step.
     """
@@ -27,11 +27,15 @@ class Paced(nn.Module):
     def expect(self, length: TrainingLength) -> None:
         self._length = length
 
+    def restart(self) -> None:
+        """A new training begins, from weights that an earlier one may have left."""
+        raise NotImplementedError
+
     @property
     def length(self) -> TrainingLength:
-        """Raise RuntimeError if nobody told it."""
+        """Raise ValueError if nobody told it."""
         if self._length is None:
-            raise RuntimeError(
+            raise ValueError(
                 f'{type(self).__name__} does not know how long the training is; train '
                 "with default_hooks.length = dict(type='ShareLengthHook'), or call its "
                 '`expect(TrainingLength(updates, steps_per_epoch))`'
@@ -48,8 +52,13 @@ class Ramp(Paced):
 
     def __init__(self, *, epochs: int) -> None:
         super().__init__()
+        if epochs < 0:
+            raise ValueError(f'a ramp over {epochs} epochs: there must be 0 or more')
         self.epochs = epochs
         self.steps = Counter()
+
+    def restart(self) -> None:
+        self.steps.set(0)
 
     def advance(self) -> float:
         """Value of this step, in [0, 1]; the next one is the next step's."""

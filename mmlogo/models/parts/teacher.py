@@ -32,7 +32,8 @@ class Teacher(Paced):
         statistics: Of its BatchNorm. 'own': its batch's in training, and running
             ones of its own. 'averaged': the student's running statistics, averaged
             as the parameters are and used in training too (EMAN, arXiv
-            2101.08482, equation 5).
+            2101.08482). NOTE: where BatchNorm is per process, a checkpoint has
+            the student's statistics of rank 0 alone, and a resume begins with those.
     """
 
     def __init__(
@@ -64,6 +65,11 @@ class Teacher(Paced):
         self.statistics = statistics
         self.updates = Counter()
         self._seen: int | None = None
+        self.train()
+
+    def restart(self) -> None:
+        """Keep the weights, begin the schedule anew."""
+        self.updates.set(min(1, self.updates.value))
 
     def train(self, mode: bool = True) -> Teacher:
         super().train(mode)
@@ -78,7 +84,7 @@ class Teacher(Paced):
         if self.schedule == 'constant':
             return self.base_momentum
         # The first count is the copy of the initial weights; update t = 0 follows it.
-        progress = max(0, self.updates.value - 1) / self.length.updates
+        progress = min(1.0, max(0, self.updates.value - 1) / self.length.updates)
         return 1 - (1 - self.base_momentum) * (math.cos(math.pi * progress) + 1) / 2
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
 
+from mmlogo.models.parts.pairs import pair_of
 from mmlogo.models.parts.queue import AlignedQueues
 from mmlogo.models.parts.schedule import Ramp
 from mmlogo.models.parts.shuffle import shuffled
@@ -59,15 +60,14 @@ class CGH(BaseSelfSupervisor):
     def loss(
         self, inputs: Sequence[Tensor], data_samples: object = None, **kwargs
     ) -> dict[str, Tensor]:
-        strong, weak, *small = inputs
+        strong, weak = pair_of(inputs[:2])
         keys = keys_of(data_samples, strong)
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
         query = self.head.unit(self.neck(self.backbone(strong)))  # 2 x (N, D)
         key = self.head.unit(shuffled(self.teacher, weak, keys, 1))
-        negatives = self.queues.negatives()
-        losses = self.head.loss(query, key, negatives, self.ramp.advance())
-        if small:
-            crops = [self.neck.embed_global(self.backbone(x)[-1]) for x in small]
-            losses = self.head.with_crops(losses, crops, key, negatives)
+        crops = [self.neck.embed_global(self.backbone(x)[-1]) for x in inputs[2:]]
+        losses = self.head.loss(
+            query, key, self.queues.negatives(), self.ramp.advance(), crops
+        )
         self.queues.enqueue(*key)
         return losses

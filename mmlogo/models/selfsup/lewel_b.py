@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
-import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
 
+from mmlogo.models.parts.pairs import pair_of
 from mmlogo.models.parts.teacher import Teacher
 from mmlogo.registry import MODELS
 
@@ -50,13 +49,9 @@ class LEWELB(BaseSelfSupervisor):
         self, inputs: Sequence[Tensor], data_samples: object = None, **kwargs
     ) -> dict[str, Tensor]:
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
+        x1, x2 = pair_of(inputs)
         # One forward per view: BatchNorm's batch is that of a view.
-        predicted = [self.head.predict(self.neck(self.backbone(x))) for x in inputs]
-        targets = [self.teacher(x) for x in inputs]  # (z, u), no gradient
-        pairs = [
-            self.head.loss(predicted[v], targets[w])
-            for v, w in itertools.permutations(range(len(inputs)), 2)
-        ]
-        return {
-            name: torch.stack([pair[name] for pair in pairs]).sum() for name in pairs[0]
-        }
+        p1, p2 = (self.head.predict(self.neck(self.backbone(x))) for x in (x1, x2))
+        t1, t2 = self.teacher(x1), self.teacher(x2)  # (z, u) each, no gradient
+        there, back = self.head.loss(p1, t2), self.head.loss(p2, t1)
+        return {name: there[name] + back[name] for name in there}

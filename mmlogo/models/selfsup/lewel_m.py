@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
 
+from mmlogo.models.parts.pairs import pair_of
 from mmlogo.models.parts.queue import AlignedQueues
 from mmlogo.models.parts.representative import Representative
 from mmlogo.models.parts.shuffle import shuffled
@@ -59,10 +60,11 @@ class LEWELM(BaseSelfSupervisor):
     def loss(
         self, inputs: Sequence[Tensor], data_samples: object = None, **kwargs
     ) -> dict[str, Tensor]:
-        keys = keys_of(data_samples, inputs[0])
+        x_q, x_k = pair_of(inputs)
+        keys = keys_of(data_samples, x_q)
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
-        query = self.head.unit(self.neck(self.backbone(inputs[0])))  # z (N, D), u (N, D, K)
-        key = self.head.unit(shuffled(self.teacher, inputs[1], keys, 1))
+        query = self.head.unit(self.neck(self.backbone(x_q)))  # z (N, D), u (N, D, K)
+        key = self.head.unit(shuffled(self.teacher, x_k, keys, 1))
         losses = self.head.loss(query, key, self.queues.negatives())
         self.queues.enqueue(key[0], self.representative(key[1], keys))
         return losses

@@ -1,0 +1,57 @@
+"""What hooks tell the model, and what they refuse; the rest is in tests/test_train.py."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from builders import build, cgh
+from mmengine.optim import CosineAnnealingLR
+from torch import nn
+
+from mmlogo.engine.hooks import ShareLengthHook, refuse_spent_schedules
+
+
+def runner(model: nn.Module, iteration: int = 0, accumulative_counts: int = 2) -> object:
+    return SimpleNamespace(
+        model=model,
+        iter=iteration,
+        max_iters=21,
+        train_dataloader=range(7),
+        optim_wrapper=SimpleNamespace(_accumulative_counts=accumulative_counts),
+    )
+
+
+def test_parts_hear_the_length_in_updates_and_steps():
+    model = build(cgh(teacher=dict(momentum=0.9, schedule='cosine')))
+    ShareLengthHook().before_train(runner(model))
+    for part in (model.teacher, model.ramp):
+        assert part.length == (11, 7)  # 21 forwards, two to an update
+
+
+def test_a_new_training_restarts_what_a_resume_continues():
+    model = build(cgh())
+    for iteration, steps, updates in ((5, 5, 6), (0, 0, 1)):
+        model.ramp.steps.set(5)
+        model.teacher.updates.set(6)
+        ShareLengthHook().before_train(runner(model, iteration))
+        assert (model.ramp.steps.value, model.teacher.updates.value) == (steps, updates)
+
+
+@pytest.mark.parametrize(
+    ('by_epoch', 'length', 'refused'),
+    [(True, 3, False), (True, 2, True), (False, 21, False), (False, 20, True)],
+)
+def test_a_schedule_that_ends_too_early_is_refused(by_epoch, length, refused):
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    schedule = CosineAnnealingLR(optimizer, T_max=length, by_epoch=by_epoch)
+    resumed = SimpleNamespace(
+        iter=4, max_epochs=3, max_iters=21, param_schedulers=[schedule]
+    )
+    if refused:
+        unit = 'epoch 2 and training at epoch 3' if by_epoch else 'iteration 20 and'
+        with pytest.raises(ValueError, match=f'CosineAnnealingLR ends at {unit}'):
+            refuse_spent_schedules(resumed)
+    else:
+        refuse_spent_schedules(resumed)
