@@ -130,6 +130,17 @@ def test_trains_saves_resumes_and_evaluates(base, tmp_path, tiny_tree):
     for key, value in one.items():
         assert torch.equal(value, two[key]), key
 
+    runs = (broken / 'runs.jsonl').read_text().splitlines()
+    start, end = map(json.loads, runs)
+    assert (start['event'], start['epoch'], end['event'], end['epoch']) == (
+        'start',
+        1,
+        'end',
+        2,
+    )
+    assert start['seed'] == 0
+    assert end['cpu_seconds'] > 0
+
     records = scalars(straight)
     knn = [record for record in records if 'knn/top1_k1' in record]
     assert len(knn) == 3  # untrained, and after each epoch
@@ -213,12 +224,13 @@ def test_looking_first_changes_nothing(tmp_path, tiny_tree):
     assert all(torch.equal(value, two[key]) for key, value in one.items())
 
 
-def test_amp_and_accumulation(tmp_path, tiny_tree):
+@pytest.mark.parametrize('base', ['moco_logo_r18_cifar10', 'lewel_b_eman_r18_cifar10'])
+def test_amp_and_accumulation(base, tmp_path, tiny_tree):
     """The teacher moves once per optimiser step, whatever is accumulated."""
     cfg = write_config(
         tmp_path,
-        'amp',
-        'moco_logo_r18_cifar10',
+        f'amp_{base}',
+        base,
         'optim_wrapper = dict(accumulative_counts=3)\n',
     )
     tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w', '--amp')

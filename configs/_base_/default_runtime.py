@@ -11,6 +11,7 @@ default_hooks = dict(
     views=dict(type='ShareViewsHook'),
     length=dict(type='ShareLengthHook'),
     start=dict(type='StartReportHook'),
+    provenance=dict(type='ProvenanceHook'),
     throughput=dict(type='ThroughputHook'),
     validate_first=dict(type='ValidateFirstHook'),
 )

@@ -1,3 +1,3 @@
-from mmlogo.engine import hooks, knn_loop, optim, schedule, wrapper
+from mmlogo.engine import hooks, knn_loop, optim, provenance, schedule, wrapper
 
-__all__ = ['hooks', 'knn_loop', 'optim', 'schedule', 'wrapper']
+__all__ = ['hooks', 'knn_loop', 'optim', 'provenance', 'schedule', 'wrapper']

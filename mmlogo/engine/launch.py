@@ -101,6 +101,12 @@ def init_processes(launcher: str, cfg: Config) -> None:
             + (' or tools/slurm_train.sh' if launcher == 'slurm' else '')
         )
     rank, world_size, local_rank = (os.environ[name] for name in _VARIABLES[launcher])
+    here = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE', world_size)
+    if launcher == 'mpi' and here != world_size and 'MASTER_ADDR' not in os.environ:
+        raise ValueError(
+            f'--launcher mpi has {world_size} processes, {here} of them on this machine, '
+            'and no MASTER_ADDR; pass the host of rank 0, as in mpirun -x MASTER_ADDR=HOST'
+        )
     os.environ.update(RANK=rank, WORLD_SIZE=world_size, LOCAL_RANK=local_rank)
     if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
         nodes = ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']]

@@ -1,7 +1,8 @@
 """Pictures: views, curves, embeddings. Needs matplotlib; maps need scikit-learn."""
 
+from mmlogo.visualization.comparison import draw_comparison
 from mmlogo.visualization.curves import draw_curves
 from mmlogo.visualization.embedding import draw_embedding
 from mmlogo.visualization.views import draw_views
 
-__all__ = ['draw_curves', 'draw_embedding', 'draw_views']
+__all__ = ['draw_comparison', 'draw_curves', 'draw_embedding', 'draw_views']

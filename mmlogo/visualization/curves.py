@@ -126,7 +126,7 @@ def draw_curves(
         title, power = NAMES.get(name, name.removeprefix('loss_')), _power(values)
         if power:
             title += rf', $\mathbf{{10^{{{power}}}}}$'
-        _prepare(axes, title, 7.5)
+        prepare(axes, title, 7.5)
         axes.plot(
             epochs, [value / 10**power for value in values], color=INK, lw=1.2, gid=name
         )
@@ -148,7 +148,7 @@ def _power(values: Sequence[float]) -> int:
 def _draw_knn(
     axes: Axes, knn: Mapping[int, list[tuple[float, float]]], baseline: Mapping[int, float]
 ) -> None:
-    _prepare(axes, 'k-NN accuracy on frozen features, %', 9)
+    prepare(axes, 'k-NN accuracy on frozen features, %', 9)
     axes.set_xlabel('epoch (0: untrained)', fontsize=7.5, color=FAINT)
     last = max(points[-1][0] for points in knn.values())
     labels: list[tuple[float, str, str]] = []
@@ -167,9 +167,14 @@ def _draw_knn(
             axes.axhline(baseline[k], color=colour, lw=1, ls=(0, (4, 3)), gid=f'raw k={k}')
             labels.append((baseline[k], f'raw pixels, {k}: {baseline[k]:.1f}', colour))
     axes.set_xlim(0, max(last, 1e-9))
+    label_ends(axes, labels)
+
+
+def label_ends(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
+    """Names (value, text, colour) right of the axes, where none covers another."""
     low, high = axes.get_ylim()
     gap = 0.055 * (high - low)
-    labels.sort(key=lambda label: label[0])
+    labels = sorted(labels, key=lambda label: label[0])
     places = [value for value, _, _ in labels]
     for _ in range(50):  # push apart those that would overlap
         for i in range(1, len(places)):
@@ -191,7 +196,7 @@ def _draw_knn(
         )
 
 
-def _prepare(axes: Axes, title: str, size: float) -> None:
+def prepare(axes: Axes, title: str, size: float) -> None:
     axes.set_title(title, fontsize=size, color=INK, loc='left', fontweight='bold')
     axes.spines[['top', 'right']].set_visible(False)
     axes.spines[['left', 'bottom']].set_color('#b9bec5')

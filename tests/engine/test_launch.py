@@ -178,6 +178,14 @@ class TestProcesses:
         ):
             launch.init_processes('pytorch', cfg)
 
+    def test_mpi_on_several_machines_needs_an_address(self, cfg, monkeypatch):
+        monkeypatch.delenv('MASTER_ADDR', raising=False)
+        names = (*launch._VARIABLES['mpi'], 'OMPI_COMM_WORLD_LOCAL_SIZE')
+        for name, value in zip(names, ('0', '4', '0', '2'), strict=True):
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ValueError, match='4 processes, 2 of them on this machine'):
+            launch.init_processes('mpi', cfg)
+
     @pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
     def test_other_launchers_speak_torchs_variables(self, cfg, monkeypatch, launcher):
         if torch.cuda.is_available():

@@ -1,0 +1,100 @@
+"""What a run was: command, commit, hardware, time; one line a start, one an end."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
+
+import mmlogo
+from mmlogo.registry import HOOKS
+
+FILE = 'runs.jsonl'
+
+
+@HOOKS.register_module()
+class ProvenanceHook(Hook):
+    """Append what a results table must say to `runs.jsonl` in the work dir.
+
+    A start: command, commit, seed, hardware, versions. An end: epochs, seconds by
+    the clock and of the processor, of this process.
+    """
+
+    def before_train(self, runner) -> None:
+        self._clock, self._processor = time.monotonic(), time.process_time()
+        self._append(
+            runner,
+            event='start',
+            epoch=runner.epoch,
+            time=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+            command=shlex.join([Path(sys.executable).name, *sys.argv]),
+            commit=commit(),
+            version=mmlogo.__version__,
+            torch=torch.__version__,
+            python=platform.python_version(),
+            seed=runner.seed,
+            hardware=hardware(),
+            processes=get_world_size(),
+        )
+
+    def after_train(self, runner) -> None:
+        self._append(
+            runner,
+            event='end',
+            epoch=runner.epoch,
+            seconds=round(time.monotonic() - self._clock, 1),
+            cpu_seconds=round(time.process_time() - self._processor, 1),
+        )
+
+    @staticmethod
+    def _append(runner, **record: object) -> None:
+        if is_main_process():
+            with (Path(runner.work_dir) / FILE).open('a') as file:
+                file.write(json.dumps(record) + '\n')
+
+
+def commit() -> str | None:
+    """Commit of the checkout that mmlogo is imported from, None where it is none.
+
+    With a plus sign where tracked files were changed since.
+    """
+    root = Path(mmlogo.__file__).resolve().parents[1]
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ['git', '-C', str(root), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        if Path(git('rev-parse', '--show-toplevel')).resolve() != root:
+            return None  # installed inside somebody else's checkout
+        changed = git('status', '--porcelain', '--untracked-files=no')
+        return git('rev-parse', '--short=7', 'HEAD') + ('+' if changed else '')
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def hardware() -> str:
+    """The accelerator, or the processor and torch's threads."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f'{processor()}, {torch.get_num_threads()} threads'
+
+
+def processor() -> str:
+    try:
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,198 @@
+"""Tables of results from what runs logged.
+
+    tools/results_table.py add WORK_DIR [--name NAME] FOLDER   a run to FOLDER/NAME.json
+    tools/results_table.py write FILE [FILE ...]               tables in Markdown files
+    tools/results_table.py check FILE [FILE ...]               fail if they differ
+    tools/results_table.py draw PICTURE RESULT [RESULT ...]    curves of several
+
+A file has a table between `<!-- results FOLDER NAME ... -->` (or `losses`: what training
+logged, mean over the last epoch) and `<!-- end -->`; the names are its rows, the folder is
+relative to the file. Nothing in between is written by hand.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, median
+
+from mmengine.config import Config
+
+BLOCK = re.compile(
+    r'<!-- (?P<kind>results|losses) (?P<what>[^>]*?) -->\n(?P<table>.*?)<!-- end -->',
+    re.DOTALL,
+)
+DIAGNOSTICS = ('loss', 'auc_', 'cos_', 'push')
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def collect(work_dir: Path) -> dict:
+    """Everything a table may say of a run that reached its end.
+
+    Raises:
+        FileNotFoundError: If the work dir has no logs.
+        ValueError: If the run did not reach its end.
+    """
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    notes = work_dir / 'runs.jsonl'
+    if not logs or not notes.is_file():
+        raise FileNotFoundError(
+            f'{work_dir} has no runs.jsonl or no */vis_data/scalars.json; give the work '
+            'dir of a run with default_hooks.provenance and LocalVisBackend'
+        )
+    cfg = Config.fromfile(next(work_dir.glob('*.py')))
+    runs = read_lines(notes)
+    starts = [run for run in runs if run['event'] == 'start']
+    ends = [run for run in runs if run['event'] == 'end']
+    records = [record for log in logs for record in read_lines(log)]
+    steps = [record for record in records if 'lr' in record and 'epoch' in record]
+    evaluations = {
+        record['step']: {
+            key: round(value, 2) for key, value in record.items() if '/top1_' in key
+        }
+        for record in records
+        if any('/top1_' in key for key in record)
+    }
+    epochs = cfg.train_cfg.max_epochs
+    if not ends or epochs not in evaluations:
+        raise ValueError(
+            f'{work_dir} stopped before epoch {epochs}; resume it, a table shows runs '
+            'that reached their end'
+        )
+    last = [record for record in steps if record['epoch'] == epochs]
+    return dict(
+        config=cfg.filename and Path(cfg.filename).name,
+        command=starts[0]['command'],
+        commit=sorted({start['commit'] for start in starts}, key=str),
+        seed=starts[0]['seed'],
+        hardware=starts[0]['hardware'],
+        epochs=epochs,
+        batch=cfg.get('global_batch_size'),
+        seconds=round(sum(end['seconds'] for end in ends)),
+        cpu_seconds=round(sum(end['cpu_seconds'] for end in ends)),
+        images_per_s=round(median(record['images_per_s'] for record in steps), 1),
+        memory_mb=round(max(record['memory_mb'] for record in steps)),
+        evaluations=evaluations,
+        final={
+            key: float(f'{mean(record[key] for record in last if key in record):.5g}')
+            for key in last[-1]
+            if key.startswith(DIAGNOSTICS)
+        },
+    )
+
+
+def load(folder: Path, names: list[str]) -> list[dict]:
+    """The results `names` of a folder.
+
+    Raises:
+        FileNotFoundError: Naming the first that is not there.
+    """
+    for name in names:
+        if not (folder / f'{name}.json').is_file():
+            raise FileNotFoundError(
+                f'a table names {name!r} and {folder} has no {name}.json; put it there with '
+                f'tools/results_table.py add WORK_DIR {folder} --name {name} --title ...'
+            )
+    return [json.loads((folder / f'{name}.json').read_text()) for name in names]
+
+
+def table(folder: Path, names: list[str]) -> str:
+    """Markdown of the results `names` in `folder`: k-NN at the end, and at its best."""
+    results = load(folder, names)
+    rows = ['| method | epochs | k = 1 | k = 20 | k = 200 | best k = 20 | CPU min |']
+    rows.append('|---|---|---|---|---|---|---|')
+    for result in results:
+        evaluations = {int(epoch): value for epoch, value in result['evaluations'].items()}
+        last = evaluations[result['epochs']]
+        best = max(evaluations, key=lambda epoch: evaluations[epoch]['knn/top1_k20'])
+        cells = [
+            result['title'],
+            result['epochs'],
+            *(f'{last[f"knn/top1_k{k}"]:.1f}' for k in (1, 20, 200)),
+            f'{evaluations[best]["knn/top1_k20"]:.1f} (epoch {best})',
+            f'{result["cpu_seconds"] / 60:.0f}',
+        ]
+        rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
+    return '\n'.join(rows) + '\n'
+
+
+def losses(folder: Path, names: list[str]) -> str:
+    """Markdown of what training logged last, a column for each scalar of any of them."""
+    results = load(folder, names)
+    keys = list(dict.fromkeys(key for result in results for key in result['final']))
+    rows = ['| method | epochs | ' + ' | '.join(f'`{key}`' for key in keys) + ' |']
+    rows.append('|---' * (2 + len(keys)) + '|')
+    for result in results:
+        values = (
+            f'{result["final"][key]:.3g}' if key in result['final'] else '' for key in keys
+        )
+        cells = [result['title'], str(result['epochs']), *values]
+        rows.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(rows) + '\n'
+
+
+TABLES = dict(results=table, losses=losses)
+
+
+def blocks(path: Path, text: str) -> Iterator[tuple[re.Match, str]]:
+    """Every table of a file, and what it should be."""
+    for match in BLOCK.finditer(text):
+        folder, *names = match['what'].split()
+        yield match, TABLES[match['kind']](path.parent / folder, names)
+
+
+def rewritten(path: Path) -> str:
+    text = path.read_text()
+    for match, right in reversed(list(blocks(path, text))):
+        text = text[: match.start('table')] + right + text[match.end('table') :]
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest='command', required=True)
+    add = commands.add_parser('add')
+    add.add_argument('work_dir', type=Path)
+    add.add_argument('folder', type=Path)
+    add.add_argument('--name', help="default: the work dir's")
+    add.add_argument('--title', required=True, help='of the row')
+    for name in ('write', 'check'):
+        commands.add_parser(name).add_argument('files', nargs='+', type=Path)
+    draw = commands.add_parser('draw')
+    draw.add_argument('picture', type=Path)
+    draw.add_argument('results', nargs='+', type=Path)
+    args = parser.parse_args()
+    if args.command == 'draw':
+        from mmlogo.visualization import draw_comparison  # wants matplotlib
+
+        results = [json.loads(path.read_text()) for path in args.results]
+        draw_comparison(results, args.picture)
+        return 0
+    if args.command == 'add':
+        args.folder.mkdir(parents=True, exist_ok=True)
+        target = args.folder / f'{args.name or args.work_dir.name}.json'
+        result = dict(title=args.title) | collect(args.work_dir)
+        target.write_text(json.dumps(result, indent=1) + '\n')
+        print(target)
+        return 0
+    wrong = 0
+    for path in args.files:
+        if args.command == 'write':
+            path.write_text(rewritten(path))
+        elif rewritten(path) != path.read_text():
+            wrong += 1
+            print(
+                f'{path} differs from its results; run tools/results_table.py write {path}'
+            )
+    return int(wrong > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
