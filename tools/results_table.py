@@ -95,7 +95,7 @@ def load(folder: Path, names: list[str]) -> list[dict]:
     for name in names:
         if not (folder / f'{name}.json').is_file():
             raise FileNotFoundError(
-                f'a table names {name!r} and {folder} has no {name}.json; put it there with '
+                f'a table names {name!r} and {folder} has no {name}.json; add it with '
                 f'tools/results_table.py add WORK_DIR {folder} --name {name} --title ...'
             )
     return [json.loads((folder / f'{name}.json').read_text()) for name in names]
