@@ -3,7 +3,7 @@
 #
 #   tools/dist_train.sh configs/cgh_r18_cifar10.py 1
 #
-# Not run at this length yet; docs/results holds shorter runs.
+# Not run yet.
 _base_ = [
     '_base_/datasets/cifar10.py',
     '_base_/models/cgh_r18_cifar.py',

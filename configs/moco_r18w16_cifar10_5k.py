@@ -4,7 +4,8 @@
 #
 #   python tools/train.py configs/moco_r18w16_cifar10_5k.py --amp --data-root DIR
 #
-# Not run to its end yet.
+# Gave 35.9 / 43.1 / 42.5 % k-NN at k 1 / 20 / 200 in 20 CPU minutes, seed 0, commit
+# 17377e5: docs/results/cifar10_5k.md.
 _base_ = 'moco_r18_cifar10.py'
 model = dict(
     backbone=dict(stem_channels=16, base_channels=16),
