@@ -193,6 +193,28 @@ def test_a_resumed_schedule_cannot_be_stretched(tmp_path, tiny_tree):
         tool('train', *common, '--resume', '--cfg-options', 'train_cfg.max_epochs=4')
 
 
+def test_a_checkpoint_of_another_network_is_refused(tmp_path, tiny_tree):
+    cfg = write_config(tmp_path, 'small', 'simsiam_r18_cifar10')
+    tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
+    wide = write_config(
+        tmp_path,
+        'wide',
+        'simsiam_r18_cifar10',
+        "model['backbone'] = dict(stem_channels=4, base_channels=8)\n"
+        "model['neck']['in_channels'] = 64\n",
+    )
+    words = ('--data-root', tiny_tree, '--work-dir', tmp_path / 'test')
+    with pytest.raises(ValueError, match=r'tensors of the backbone do not fit, such as '):
+        tool('test', wide, tmp_path / 'w' / 'epoch_2.pth', *words)
+    text = r"there is no checkpoint .*epoch_9\.pth; that folder has .*'epoch_2\.pth'"
+    with pytest.raises(FileNotFoundError, match=text):
+        tool('test', cfg, tmp_path / 'w' / 'epoch_9.pth', *words)
+    # and a finished run that is resumed says that there is nothing to do
+    tool('train', cfg, *words[:2], '--work-dir', tmp_path / 'w', '--resume')
+    log = sorted((tmp_path / 'w').glob('*/*.log'))[-1].read_text()
+    assert 'Nothing to train: the checkpoint is at the end, epoch 2 of 2' in log
+
+
 def test_a_resumed_run_keeps_its_seed(tmp_path, tiny_tree):
     """Drawn, not given: the views of the second half are those of the first's seed."""
     cfg = write_config(

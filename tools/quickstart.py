@@ -264,6 +264,9 @@ def show(result: Result) -> None:
     print(f'pictures    {", ".join(str(result.work_dir / name) for name in PICTURES)}')
     print(f'checkpoint  {result.checkpoint}')
     print(f'log         {result.log}')
+    print(
+        'next        . .venv/bin/activate, then tools/train.py: README, Train and evaluate'
+    )
 
 
 if __name__ == '__main__':

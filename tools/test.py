@@ -23,7 +23,9 @@ def main() -> None:
     launch.set_checkpoint(cfg, args.checkpoint)
     check_keys(cfg)
     launch.check_data_roots(cfg)
-    Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    launch.check_fits(runner.model, args.checkpoint)
+    runner.test()
 
 
 if __name__ == '__main__':

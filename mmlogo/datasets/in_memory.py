@@ -201,7 +201,7 @@ class _Torchvision(InMemoryImages, ABC):
                 + (', and downloading it failed' if download else '')
                 + f' ({type(error).__name__}: {error}); pass --data-root DIR with '
                 'either of them'
-            ) from error
+            ) from None
 
 
 class _Cifar(_Torchvision):

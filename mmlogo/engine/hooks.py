@@ -82,6 +82,11 @@ class StartReportHook(Hook):
 
     def before_train(self, runner) -> None:
         loader, model = runner.train_dataloader, unwrapped(runner.model)
+        if runner.iter >= runner.max_iters:
+            runner.logger.warning(
+                f'Nothing to train: the checkpoint is at the end, epoch {runner.epoch} of '
+                f'{runner.max_epochs}; evaluate it with tools/test.py'
+            )
         per_process = loader.batch_size or loader.batch_sampler.batch_size
         accumulation = runner.optim_wrapper._accumulative_counts
         if not len(loader):
@@ -248,6 +253,7 @@ class ValidateFirstHook(Hook):
             model = unwrapped(runner.model)
             sources = {metric.features for metric in runner.val_evaluator.metrics}
             evaluated = [model.backbone] + ([model.neck] if 'neck' in sources else [])
+            runner.logger.info('Evaluating the untrained network first')
             with fitted_statistics(*evaluated) as count_view:
                 model.train()
                 for data in itertools.islice(runner.train_dataloader, self.fit_batches):

@@ -14,10 +14,12 @@ import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
-from mmengine.runner import find_latest_checkpoint
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from torch import nn
 
 from mmlogo.datasets.in_memory import InMemoryImages
 from mmlogo.engine.lint import check_overrides
+from mmlogo.engine.unwrap import unwrapped
 from mmlogo.registry import DATASETS
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -277,6 +279,30 @@ def use_scaled_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def check_fits(model: nn.Module, checkpoint: str) -> None:
+    """Refuse a checkpoint of another backbone; MMEngine would score random weights.
+
+    Raises:
+        ValueError: Naming the tensors that are missing or have another shape.
+    """
+    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    found = loaded.get('state_dict', loaded)
+    wanted = unwrapped(model).state_dict()
+    wrong = [
+        f'{name} {tuple(value.shape)} is '
+        + (f'{tuple(found[name].shape)} in it' if name in found else 'not in it')
+        for name, value in wanted.items()
+        if name.startswith('backbone.')
+        and (name not in found or found[name].shape != value.shape)
+    ]
+    if wrong:
+        raise ValueError(
+            f'{checkpoint} is of another network than the config: {len(wrong)} tensors of '
+            f'the backbone do not fit, such as {"; ".join(wrong[:3])}; give the config '
+            'that the checkpoint was trained with'
+        )
+
+
 def set_checkpoint(cfg: Config, checkpoint: str) -> None:
     """Load `checkpoint` and evaluate it.
 
@@ -285,7 +311,11 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
         ValueError: If the config has no test loop.
     """
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+        near = sorted(path.name for path in Path(checkpoint).parent.glob('*.pth'))
+        raise FileNotFoundError(
+            f'there is no checkpoint {checkpoint}; '
+            + (f'that folder has {near}' if near else 'that folder has none')
+        )
     if cfg.get('test_cfg') is None:
         raise ValueError(
             'this config evaluates nothing (test_cfg is None); add test_cfg, '
