@@ -10,12 +10,12 @@ from mmengine.dist import broadcast
 from mmengine.runner import autocast
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.evaluation.features import Features, assemble, extract, labels_and_indices
 from mmlogo.evaluation.metric import FeatureMetric
+from mmlogo.models.parts.norms import kept_statistics
 from mmlogo.registry import LOOPS
 
 
@@ -125,17 +125,11 @@ def shared_statistics(model: nn.Module) -> Iterator[None]:
     Where BatchNorm is per process each has its own; k-NN among features of several
     networks would be no number of any of them. After, each has its own again.
     """
-    norms = [norm for norm in model.modules() if isinstance(norm, _BatchNorm)]
-    buffers = [buffer for norm in norms for buffer in norm.buffers()]
-    own = [buffer.clone() for buffer in buffers]
-    with torch.no_grad():
-        for buffer in buffers:
-            broadcast(buffer)
-        try:
-            yield
-        finally:
-            for buffer, value in zip(buffers, own, strict=True):
-                buffer.copy_(value)
+    with kept_statistics(model) as norms:
+        for norm in norms:
+            for buffer in norm.buffers():
+                broadcast(buffer)
+        yield
 
 
 def _check_same_classes(bank: object, query: object) -> None:

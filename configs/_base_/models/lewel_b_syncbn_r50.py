@@ -1,32 +1,9 @@
 # LEWEL_B with SyncBN (arXiv 2203.14898): the teacher keeps statistics of its own.
-_base_ = '../views/byol_pair.py'
+_base_ = 'lewel_b_eman_r50.py'
+norm_cfg = dict(type='SyncBN')
 model = dict(
-    type='LEWELB',
-    data_preprocessor=dict(
-        type='MultiCropPreprocessor',
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
-    ),
-    backbone=dict(
-        type='ResNet', depth=50, norm_cfg=dict(type='SyncBN'), zero_init_residual=False
-    ),
-    neck=dict(
-        type='CoupledNeck',
-        in_channels=2048,
-        hid_channels=4096,
-        out_channels=256,
-        num_groups=4,
-        norm_cfg=dict(type='SyncBN'),
-    ),
-    head=dict(
-        type='AlignedPredictHead',
-        predictor=dict(
-            type='TokenMLP',
-            in_channels=256,
-            hid_channels=4096,
-            out_channels=256,
-            norm_cfg=dict(type='SyncBN'),
-        ),
-    ),
-    teacher=dict(momentum=0.996, schedule='cosine'),
+    backbone=dict(norm_cfg=norm_cfg),
+    neck=dict(norm_cfg=norm_cfg),
+    head=dict(predictor=dict(norm_cfg=norm_cfg)),
+    teacher=dict(momentum=0.996, statistics='own'),
 )

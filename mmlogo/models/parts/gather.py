@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmengine.dist import all_gather, all_reduce, get_dist_info
+from mmengine.dist import all_gather, all_reduce_params, get_dist_info
 from torch import Tensor
 
 
@@ -25,13 +25,10 @@ def gather_batch(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def process_mean(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Mean over all processes of each tensor, in one communication."""
-    if get_dist_info()[1] == 1:
-        return list(tensors)
-    flat = torch.cat([x.flatten() for x in tensors])
-    all_reduce(flat, op='mean')
-    parts = flat.split([x.numel() for x in tensors])
-    return [part.view_as(x) for part, x in zip(parts, tensors, strict=True)]
+    """Mean over all processes of each tensor; a copy, in one communication."""
+    means = [x.clone() for x in tensors]
+    all_reduce_params(means, op='mean')
+    return means
 
 
 def own_rows(x: Tensor) -> Tensor:

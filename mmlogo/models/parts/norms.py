@@ -157,26 +157,37 @@ def running_statistics(*modules: nn.Module, follow: bool) -> Iterator[None]:
 
 
 @contextmanager
+def kept_statistics(*modules: nn.Module) -> Iterator[list[_BatchNorm]]:
+    """Inside, running statistics and momenta may be changed; after, they are as before.
+
+    Yields:
+        The BatchNorms.
+    """
+    norms = _norms(*modules)
+    before = [copy.deepcopy((norm.momentum, dict(norm.named_buffers()))) for norm in norms]
+    try:
+        yield norms
+    finally:
+        for norm, (momentum, buffers) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            for name, value in buffers.items():
+                norm.get_buffer(name).copy_(value)
+
+
+@contextmanager
 def fitted_statistics(*modules: nn.Module) -> Iterator[Callable[[], None]]:
     """Inside, running statistics are the mean of the batches seen; after, as before.
 
     Yields:
         To be called before each batch.
     """
-    norms = _norms(*modules)
-    before = [copy.deepcopy((norm.momentum, dict(norm.named_buffers()))) for norm in norms]
-    seen = 0
+    with kept_statistics(*modules) as norms:
+        seen = 0
 
-    def count_batch() -> None:
-        nonlocal seen
-        seen += 1
-        for norm in norms:
-            norm.momentum = 1 / seen
+        def count_batch() -> None:
+            nonlocal seen
+            seen += 1
+            for norm in norms:
+                norm.momentum = 1 / seen
 
-    try:
         yield count_batch
-    finally:
-        for norm, (momentum, buffers) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-            for name, value in buffers.items():
-                norm.get_buffer(name).copy_(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from torch import nn
@@ -16,7 +17,7 @@ class TrainingLength(NamedTuple):
     steps_per_epoch: int  # forward passes in training, accumulated ones too
 
 
-class Paced(nn.Module):
+class Paced(nn.Module, ABC):
     """A part whose values depend on how long the training is, and how far.
 
     `ShareLengthHook` tells it before the first step.
@@ -27,9 +28,9 @@ class Paced(nn.Module):
     def expect(self, length: TrainingLength) -> None:
         self._length = length
 
+    @abstractmethod
     def restart(self) -> None:
         """A new training begins, from weights that an earlier one may have left."""
-        raise NotImplementedError
 
     @property
     def length(self) -> TrainingLength:
