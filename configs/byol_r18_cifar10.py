@@ -8,6 +8,6 @@
 _base_ = [
     '_base_/datasets/cifar10.py',
     '_base_/models/byol_r18_cifar.py',
-    '_base_/schedules/sgd_cosine_200e.py',
+    '_base_/schedules/sgd_warmup_cosine_200e.py',
     '_base_/default_runtime.py',
 ]

@@ -15,5 +15,6 @@ global_batch_size = 256
 val_evaluator = [
     dict(type='KNNMetric', k=(10, 20, 100, 200), temperature=0.07),
     dict(type='KNNMetric', k=20, temperature=0.07, features='neck'),
+    dict(type='OnlineProbeMetric'),
 ]
 test_evaluator = val_evaluator

@@ -30,5 +30,6 @@ val_evaluator = [
     dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07),
     # the demo's protocol: k 200, T 0.1, on the 128-d output
     dict(type='KNNMetric', k=(200,), temperature=0.1, features='neck'),
+    dict(type='OnlineProbeMetric'),
 ]
 test_evaluator = val_evaluator

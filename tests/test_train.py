@@ -83,7 +83,8 @@ def write_config(folder: Path, name: str, base: str, text: str = '') -> Path:
         f'model = {model!r}\n'
         'global_batch_size = 8\n'
         'train_cfg = dict(max_epochs=2, val_interval=1)\n'
-        "val_evaluator = dict(_delete_=True, type='KNNMetric', k=(1, 5))\n"
+        'val_evaluator = ['
+        "dict(type='KNNMetric', k=(1, 5)), dict(type='OnlineProbeMetric')]\n"
         'test_evaluator = val_evaluator\n'
         'default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))\n'
         + text
@@ -109,8 +110,12 @@ def scalars(work_dir: Path) -> list[dict]:
     return [json.loads(line) for line in newest.read_text().splitlines()]
 
 
+def checkpoint(work_dir: Path, name: str = 'epoch_2.pth') -> dict:
+    return torch.load(work_dir / name, map_location='cpu', weights_only=False)
+
+
 def weights(work_dir: Path, name: str = 'epoch_2.pth') -> dict:
-    return torch.load(work_dir / name, map_location='cpu', weights_only=False)['state_dict']
+    return checkpoint(work_dir, name)['state_dict']
 
 
 @pytest.mark.parametrize('base', MODELS)
@@ -129,6 +134,10 @@ def test_trains_saves_resumes_and_evaluates(base, tmp_path, tiny_tree):
     assert list(one) == list(two)
     for key, value in one.items():
         assert torch.equal(value, two[key]), key
+    one, two = (checkpoint(work_dir)['online_probe'] for work_dir in (straight, broken))
+    assert one['optimizer']['state'][0]['step'] == 6
+    for key, value in one['probe'].items():
+        assert torch.equal(value, two['probe'][key]), key
 
     runs = (broken / 'runs.jsonl').read_text().splitlines()
     start, end = map(json.loads, runs)
@@ -162,6 +171,7 @@ def test_trains_saves_resumes_and_evaluates(base, tmp_path, tiny_tree):
     tested = json.loads(next((tmp_path / 'test').glob('*/*.json')).read_text())
     assert tested['knn/top1_k1'] == pytest.approx(knn[-1]['knn/top1_k1'])
     assert tested['knn/top1_k5'] == pytest.approx(knn[-1]['knn/top1_k5'])
+    assert tested['online/top1'] == pytest.approx(knn[-1]['online/top1'])
 
 
 def test_a_foreign_config_overrides_lambda_and_keeps_the_best(tmp_path, tiny_tree):
@@ -230,8 +240,13 @@ def test_a_resumed_run_keeps_its_seed(tmp_path, tiny_tree):
     assert all(torch.equal(value, two[key]) for key, value in one.items())
 
 
-def test_looking_first_changes_nothing(tmp_path, tiny_tree):
-    """The untrained network's k-NN leaves the run as it would have been."""
+@pytest.mark.parametrize(
+    'without',
+    ['default_hooks.validate_first=None', 'default_hooks.online_probe=None'],
+    ids=['looking first', 'the online probe'],
+)
+def test_watching_changes_nothing(without, tmp_path, tiny_tree):
+    """k-NN of the untrained network, and a probe, leave the run as it would have been."""
     cfg = write_config(tmp_path, 'first', 'simsiam_logo_r18_cifar10')
     common = (cfg, '--data-root', tiny_tree, '--work-dir')
     tool('train', *common, tmp_path / 'with')
@@ -240,7 +255,7 @@ def test_looking_first_changes_nothing(tmp_path, tiny_tree):
         *common,
         tmp_path / 'without',
         '--cfg-options',
-        'default_hooks.validate_first=None',
+        without,
     )
     one, two = weights(tmp_path / 'with'), weights(tmp_path / 'without')
     assert all(torch.equal(value, two[key]) for key, value in one.items())

@@ -12,6 +12,7 @@ default_hooks = dict(
     length=dict(type='ShareLengthHook'),
     start=dict(type='StartReportHook'),
     provenance=dict(type='ProvenanceHook'),
+    online_probe=dict(type='OnlineProbeHook'),
     throughput=dict(type='ThroughputHook'),
     validate_first=dict(type='ValidateFirstHook'),
 )

@@ -1,3 +1,19 @@
-from mmlogo.engine import hooks, knn_loop, optim, provenance, schedule, wrapper
+from mmlogo.engine import (
+    hooks,
+    knn_loop,
+    online_probe,
+    optim,
+    provenance,
+    schedule,
+    wrapper,
+)
 
-__all__ = ['hooks', 'knn_loop', 'optim', 'provenance', 'schedule', 'wrapper']
+__all__ = [
+    'hooks',
+    'knn_loop',
+    'online_probe',
+    'optim',
+    'provenance',
+    'schedule',
+    'wrapper',
+]

@@ -34,12 +34,13 @@ def extract(model: Any, data: dict, sources: Iterable[str]) -> dict[str, Tensor]
     x = model(inputs, mode='tensor')
     # of a neck's embeddings the first, the global one; of a backbone's stages the last
     return {
-        source: _pooled(model.neck(x), 0) if source == 'neck' else _pooled(x, -1)
+        source: pooled(model.neck(x), 0) if source == 'neck' else pooled(x, -1)
         for source in sources
     }
 
 
-def _pooled(x: Tensor | tuple, which: int) -> Tensor:
+def pooled(x: Tensor | tuple, which: int) -> Tensor:
+    """The `which`-th of some outputs as (N, D) float32, maps globally averaged."""
     x = x[which] if isinstance(x, (tuple, list)) else x
     return (F.adaptive_avg_pool2d(x, 1) if x.ndim == 4 else x).flatten(1).float()
 

@@ -50,7 +50,8 @@ class MultiCrop(BaseTransform):
 
     Required keys: img (H, W, 3) uint8 RGB, sample_idx (a `SampleKey`).
 
-    Returns of `transform`: dict(inputs=list of (3, S, S) uint8, key=(3,) int64).
+    Returns of `transform`: dict(inputs=list of (3, S, S) uint8, key=(3,) int64), and
+    gt_label where known, which no loss sees.
     """
 
     def __init__(self, views: Mapping[str, ViewSpec | Mapping] | None = None) -> None:
@@ -71,7 +72,10 @@ class MultiCrop(BaseTransform):
             resized_crop(image, *box[0].tolist(), [spec.size, spec.size], antialias=True)
             for box, spec in zip(boxes, self.specs, strict=True)
         ]
-        return dict(inputs=inputs, key=keys[0])
+        batch = dict(inputs=inputs, key=keys[0])
+        if 'gt_label' in results:
+            batch['gt_label'] = int(results['gt_label'])
+        return batch
 
 
 @TRANSFORMS.register_module()

@@ -30,5 +30,8 @@ test_dataloader = val_dataloader
 
 val_cfg = dict(type='KNNLoop')
 test_cfg = dict(type='KNNTestLoop')
-val_evaluator = dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07)
+val_evaluator = [
+    dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07),
+    dict(type='OnlineProbeMetric'),
+]
 test_evaluator = val_evaluator
