@@ -2,6 +2,7 @@ from mmlogo.evaluation.features import Features, assemble, extract
 from mmlogo.evaluation.knn import KNNMetric, knn_predict
 from mmlogo.evaluation.linear import LinearProbe, OnlineProbeMetric
 from mmlogo.evaluation.metric import FeatureMetric
+from mmlogo.evaluation.spectrum import SpectrumMetric
 
 __all__ = [
     'FeatureMetric',
@@ -9,6 +10,7 @@ __all__ = [
     'KNNMetric',
     'LinearProbe',
     'OnlineProbeMetric',
+    'SpectrumMetric',
     'assemble',
     'extract',
     'knn_predict',
