@@ -86,8 +86,8 @@ def write_config(folder: Path, name: str, base: str, text: str = '') -> Path:
         'val_evaluator = ['
         "dict(type='KNNMetric', k=(1, 5)), dict(type='OnlineProbeMetric')]\n"
         'test_evaluator = val_evaluator\n'
-        'default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))\n'
-        + text
+        'default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1), '
+        'collapse=dict(interval=2))\n' + text
     )
     return path
 
@@ -242,11 +242,13 @@ def test_a_resumed_run_keeps_its_seed(tmp_path, tiny_tree):
 
 @pytest.mark.parametrize(
     'without',
-    ['default_hooks.validate_first=None', 'default_hooks.online_probe=None'],
-    ids=['looking first', 'the online probe'],
+    [
+        f'default_hooks.{hook}=None'
+        for hook in ('validate_first', 'online_probe', 'collapse')
+    ],
 )
 def test_watching_changes_nothing(without, tmp_path, tiny_tree):
-    """k-NN of the untrained network, and a probe, leave the run as it would have been."""
+    """What only looks leaves the run as it would have been."""
     cfg = write_config(tmp_path, 'first', 'simsiam_logo_r18_cifar10')
     common = (cfg, '--data-root', tiny_tree, '--work-dir')
     tool('train', *common, tmp_path / 'with')

@@ -38,6 +38,7 @@ def main() -> None:
     if args.auto_scale_lr:
         launch.use_scaled_lr(cfg)
     check_keys(cfg)
+    launch.check_schedules(cfg)
     launch.check_data_roots(cfg)
     Runner.from_cfg(cfg).train()
 

@@ -13,6 +13,7 @@ default_hooks = dict(
     start=dict(type='StartReportHook'),
     provenance=dict(type='ProvenanceHook'),
     online_probe=dict(type='OnlineProbeHook'),
+    collapse=dict(type='CollapseHook'),
     throughput=dict(type='ThroughputHook'),
     validate_first=dict(type='ValidateFirstHook'),
 )

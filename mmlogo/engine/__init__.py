@@ -1,4 +1,5 @@
 from mmlogo.engine import (
+    collapse,
     hooks,
     knn_loop,
     online_probe,
@@ -9,6 +10,7 @@ from mmlogo.engine import (
 )
 
 __all__ = [
+    'collapse',
     'hooks',
     'knn_loop',
     'online_probe',

@@ -212,6 +212,26 @@ def check_data_roots(cfg: Config) -> None:
             )
 
 
+def check_schedules(cfg: Config) -> None:
+    """Refuse a schedule that begins after the training's end.
+
+    Raises:
+        ValueError: Naming it, and what to change.
+    """
+    length = cfg.train_cfg.get('max_epochs')
+    schedules = cfg.get('param_scheduler') or ()
+    for place, schedule in enumerate(
+        schedules if isinstance(schedules, list) else [schedules]
+    ):
+        begin = schedule.get('begin', 0)
+        if length and schedule.get('by_epoch', True) and begin >= length:
+            raise ValueError(
+                f'param_scheduler.{place}, {schedule["type"]}, begins at epoch {begin}, '
+                f'but training ends at epoch {length}: a warm-up as long as the training; '
+                'shorten it (its `end`, and the `begin` of what follows) or train longer'
+            )
+
+
 def use_amp(cfg: Config) -> None:
     """Train under autocast: bfloat16 where the device has it, else float16.
 

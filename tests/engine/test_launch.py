@@ -262,3 +262,11 @@ class TestConfigLoader:
             FileNotFoundError, match="did you mean 'mmlogo::simsiam_logo_r18_cif"
         ):
             config_path('mmlogo::simsiam_logo_r18_cifar.py')
+
+
+def test_a_warm_up_longer_than_the_training_is_refused():
+    cfg = load_config('mmlogo::byol_r18_cifar10.py')
+    launch.check_schedules(cfg)
+    cfg.train_cfg.max_epochs = 5
+    with pytest.raises(ValueError, match=r'param_scheduler\.1, CosineAnnealingLR, begins '):
+        launch.check_schedules(cfg)

@@ -47,9 +47,7 @@ def batch(photo_images, keys) -> dict:
 
 def test_it_hears_the_global_views_alone(batch, monkeypatch):
     hook, run, heard = OnlineProbeHook(), runner(), []
-    monkeypatch.setattr(
-        hook, 'learn', lambda x, y: heard.append((x, y)) or torch.zeros(())
-    )
+    monkeypatch.setattr(hook, 'learn', lambda x, y: heard.append((x, y)) or torch.zeros(()))
     hook.before_train(run)
     step(hook, run, batch)
     x, y = heard[0]
