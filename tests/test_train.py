@@ -87,7 +87,9 @@ def write_config(folder: Path, name: str, base: str, text: str = '') -> Path:
         "dict(type='KNNMetric', k=(1, 5)), dict(type='OnlineProbeMetric')]\n"
         'test_evaluator = val_evaluator\n'
         'default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1), '
-        'collapse=dict(interval=2))\n' + text
+        'collapse=dict(interval=2))\n'
+        # some warm up for longer than this trains
+        "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]\n" + text
     )
     return path
 
