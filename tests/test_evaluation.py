@@ -204,7 +204,7 @@ def test_the_metric_votes_as_it_was_told(sets) -> None:
         (dict(weighting='cosine'), r"weighting='cosine', but .*\('exp', 'majority'\)"),
         (dict(temperature=0), 'temperature=0, but it must be > 0'),
         (dict(temperature=float('nan')), 'temperature=nan, but it must be > 0'),
-        (dict(features='head'), r"features='head', but .*\('backbone', 'neck'\)"),
+        (dict(features='head'), r"features='head', but .*\['backbone', 'neck'\]"),
     ],
 )
 def test_a_metric_that_cannot_be_is_refused(kwargs, message) -> None:
@@ -313,7 +313,11 @@ class Encoder(nn.Module):
 def test_extract_pools_the_last_map_and_runs_once() -> None:
     first, last = torch.randn(4, 8, 6, 6), torch.randn(4, 5, 3, 3, dtype=torch.bfloat16)
     model = Encoder(lambda _: (first, last))
-    got = extract(model, dict(inputs=torch.zeros(4)), ['backbone', 'neck'])
+    index = torch.arange(4)
+    data = dict(inputs=torch.zeros(4), gt_label=index, sample_idx=index + 7)
+    found = extract(model, data, ['backbone', 'neck'])
+    assert found['neck'].index.tolist() == [7, 8, 9, 10]
+    got = {source: features.feature for source, features in found.items()}
     assert got['backbone'].shape == got['neck'].shape == (4, 5)
     assert got['backbone'].dtype == got['neck'].dtype == torch.float32
     expected = last.float().mean(dim=(2, 3))
@@ -327,12 +331,24 @@ def test_of_a_necks_embeddings_the_first_is_taken() -> None:
     """LEWEL's and CGH's necks give the global embedding, then another."""
     model = Encoder(lambda _: (torch.ones(4, 5, 3, 3),))
     model.neck = lambda x: (x[-1].mean(dim=(2, 3)), torch.zeros(4, 7))
-    got = extract(model, dict(inputs=torch.zeros(4)), ['neck'])
-    assert torch.equal(got['neck'], torch.ones(4, 5))
+    data = dict(inputs=torch.zeros(4), sample_idx=torch.arange(4))
+    got = extract(model, data, ['neck'], labelled=False)
+    assert torch.equal(got['neck'].feature, torch.ones(4, 5))
+    assert got['neck'].label.tolist() == [-1] * 4
 
 
 def test_extract_builds_no_graph_and_takes_vectors_too() -> None:
     weight = torch.randn(4, 5, requires_grad=True)
-    got = extract(Encoder(lambda _: weight * 2), dict(inputs=None), ['backbone'])
-    assert not got['backbone'].requires_grad
-    assert torch.equal(got['backbone'], weight.detach() * 2)
+    model = Encoder(lambda _: weight * 2)
+    data = dict(inputs=torch.zeros(4), sample_idx=torch.arange(4))
+    got = extract(model, data, ['backbone'], labelled=False)['backbone'].feature
+    assert not got.requires_grad
+    assert torch.equal(got, weight.detach() * 2)
+
+
+def test_features_that_are_no_numbers_name_the_sample() -> None:
+    x = torch.ones(3, 2)
+    x[1, 0] = math.nan
+    data = dict(inputs=torch.zeros(3), sample_idx=torch.tensor([4, 5, 6]))
+    with pytest.raises(ValueError, match='sample 5 are not finite numbers: the weights'):
+        extract(Encoder(lambda _: x), data, ['backbone'], labelled=False)

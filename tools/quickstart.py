@@ -214,8 +214,9 @@ def draw(runner: Runner, work_dir: Path, raw: dict[int, float]) -> None:
     draw_curves(work_dir, work_dir / 'curves.png', raw)
     test = runner.val_dataloader.dataset
     runner.model.eval()
-    features = runner.val_loop.collect(runner.val_dataloader, report=False)
-    features = features[runner.val_evaluator.metrics[0].features]
+    metric = runner.val_evaluator.metrics[0]
+    features = runner.val_loop.collect(runner.val_dataloader, [metric], report=False)
+    features = features[metric.features]
     free = [
         n
         for n, i in enumerate(features.label.tolist())

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -124,14 +125,14 @@ class CollapseHook(Hook):
                     raise CollapseError(text)
 
 
-def last_layer(model: nn.Module) -> Tensor:
+def last_layer(model: Any) -> Tensor:
     """The last weight matrix of the backbone."""
     return [p.detach() for p in model.backbone.parameters() if p.ndim > 1][-1]
 
 
 @torch.no_grad()
 def look(
-    model: nn.Module,
+    model: Any,
     global_views: Sequence[Tensor],
     local_views: Sequence[Tensor],
     images: int = 512,

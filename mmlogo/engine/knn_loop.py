@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmlogo.engine.unwrap import unwrapped
-from mmlogo.evaluation.features import Features, assemble, extract, labels_and_indices
+from mmlogo.evaluation.features import EMPTY, Features, Source, assemble, extract
 from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.models.parts.norms import kept_statistics
 from mmlogo.registry import LOOPS
@@ -45,16 +45,7 @@ class KNNLoop(BaseLoop):
         bank_dataloader: DataLoader | dict | None = None,
         fp16: bool = False,
     ) -> None:
-        if bank_dataloader is None:
-            bank_dataloader = runner.cfg.get('bank_dataloader')
-        if bank_dataloader is None:
-            raise ValueError(
-                f'{type(self).__name__} has no bank to find neighbours in; set '
-                '`bank_dataloader` at the top level of the config'
-            )
         super().__init__(runner, dataloader)
-        self.bank_dataloader = runner.build_dataloader(bank_dataloader, seed=runner.seed)
-        _check_same_classes(self.bank_dataloader.dataset, self.dataloader.dataset)
         self.evaluator = runner.build_evaluator(evaluator)
         for metric in self.evaluator.metrics:
             if not isinstance(metric, FeatureMetric):
@@ -62,6 +53,16 @@ class KNNLoop(BaseLoop):
                     f'KNNLoop cannot feed {type(metric).__name__}: metrics of features '
                     'derive from mmlogo.evaluation.FeatureMetric, such as KNNMetric'
                 )
+        self.bank_dataloader: DataLoader | None = None
+        if any(metric.needs_bank for metric in self.evaluator.metrics):
+            bank_dataloader = bank_dataloader or runner.cfg.get('bank_dataloader')
+            if bank_dataloader is None:
+                raise ValueError(
+                    f'{type(self).__name__} has no bank to find neighbours in; set '
+                    '`bank_dataloader` at the top level of the config'
+                )
+            self.bank_dataloader = runner.build_dataloader(bank_dataloader, runner.seed)
+            _check_same_classes(self.bank_dataloader.dataset, self.dataloader.dataset)
         self.fp16 = fp16
 
     @torch.no_grad()
@@ -72,12 +73,15 @@ class KNNLoop(BaseLoop):
         was_training = model.training
         model.eval()
         with shared_statistics(unwrapped(model)):
-            bank = self.collect(self.bank_dataloader, report=False)
-            query = self.collect(self.dataloader, report=True)
+            bank: dict = {}
+            if self.bank_dataloader is not None:
+                of_bank = [m for m in self.evaluator.metrics if m.needs_bank]
+                bank = self.collect(self.bank_dataloader, of_bank, report=False)
+            query = self.collect(self.dataloader, self.evaluator.metrics, report=True)
         metrics: dict[str, float] = {}
         for metric in self.evaluator.metrics:
             source = metric.features
-            scores = metric.score(bank[source], query[source])
+            scores = metric.score(bank.get(source, EMPTY), query[source])
             twice = sorted(set(scores) & set(metrics))
             if twice:
                 raise ValueError(
@@ -89,20 +93,20 @@ class KNNLoop(BaseLoop):
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
 
-    def collect(self, dataloader: DataLoader, report: bool) -> dict[str, Features]:
-        """Features of a loader by source; hooks hear of the queries."""
+    def collect(
+        self, dataloader: DataLoader, metrics: Sequence[FeatureMetric], report: bool
+    ) -> dict[str | Source, Features]:
+        """Features of a loader by source; hooks hear of it if `report`."""
         model = unwrapped(self.runner.model)
-        parts: dict[str, list[Features]] = {
-            metric.features: [] for metric in self.evaluator.metrics
-        }
+        labelled = any(metric.needs_labels for metric in metrics)
+        parts: dict[str | Source, list[Features]] = {m.features: [] for m in metrics}
         for idx, data in enumerate(dataloader):
             if report:
                 self._hook('before', idx, data)
             with autocast(enabled=self.fp16):
-                features = extract(model, data, parts)
-            label, index = labels_and_indices(data)
+                features = extract(model, data, parts, labelled)
             for source, x in features.items():
-                parts[source].append(Features(x, label.to(x.device), index.to(x.device)))
+                parts[source].append(x)
             if report:
                 self._hook('after', idx, data, outputs=[])
         if not len(dataloader):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -10,33 +11,93 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather, get_world_size
 from torch import Tensor
 
-SOURCES = ('backbone', 'neck')
-
 
 class Features(NamedTuple):
     """N samples in the order of their index, each once."""
 
-    feature: Tensor  # (N, D) float32
-    label: Tensor  # (N,) int64
+    feature: Tensor  # (N, ...) float32; (N, D) of 'backbone' and 'neck'
+    label: Tensor  # (N, ...) int64; -1 where there is none
     index: Tensor  # type: ignore[assignment]  # (N,) int64; hides tuple.index
 
 
+EMPTY = Features(torch.empty(0), torch.empty(0).long(), torch.empty(0).long())
+
+
+class EvaluationBatch:
+    """A batch of an evaluation loader, and what the model makes of it when asked.
+
+    Args:
+        model: An mmpretrain self-supervised model, unwrapped, in eval mode.
+        data: The batch.
+        labelled: Require a label of every sample.
+    """
+
+    def __init__(self, model: Any, data: dict, labelled: bool = True) -> None:
+        self.model, self.data = model, data
+        label, index = labels_and_indices(data, labelled)
+        self.label, self.index = label.to(self.inputs.device), index.to(self.inputs.device)
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """(N, 3, H, W), normalised."""
+        return self.model.data_preprocessor(self.data, False)['inputs']
+
+    @cached_property
+    def maps(self) -> Tensor | tuple:
+        """The backbone's output, one forward for all who ask."""
+        return self.model(self.inputs, mode='tensor')
+
+    def features(self, x: Tensor) -> Features:
+        """`x` with this batch's labels and indices."""
+        return Features(x, self.label, self.index)
+
+
+Source = Callable[[EvaluationBatch], Features]
+
+
+def of_backbone(batch: EvaluationBatch) -> Features:
+    """Of the last stage, globally averaged: (N, D)."""
+    return batch.features(pooled(batch.maps, -1))
+
+
+def of_neck(batch: EvaluationBatch) -> Features:
+    """Of the neck's outputs the first, the global embedding: (N, D)."""
+    return batch.features(pooled(batch.model.neck(batch.maps), 0))
+
+
+SOURCES: dict[str, Source] = dict(backbone=of_backbone, neck=of_neck)
+
+
 @torch.no_grad()
-def extract(model: Any, data: dict, sources: Iterable[str]) -> dict[str, Tensor]:
-    """Features (B, D) float32 of an evaluation batch, by source, in one forward.
+def extract(
+    model: Any, data: dict, sources: Iterable[str | Source], labelled: bool = True
+) -> dict[str | Source, Features]:
+    """Features of an evaluation batch by source, from one forward.
 
     Args:
         model: An mmpretrain self-supervised model, unwrapped, in eval mode.
         data: A batch of its evaluation loader.
-        sources: Of `SOURCES`: 'backbone', globally averaged; 'neck', its output.
+        sources: Names in `SOURCES`, or functions of an `EvaluationBatch`.
+        labelled: Require a label of every sample.
+
+    Raises:
+        ValueError: If the batch lacks labels or indices, or if a feature is not
+            a finite number.
     """
-    inputs = model.data_preprocessor(data, False)['inputs']
-    x = model(inputs, mode='tensor')
-    # of a neck's embeddings the first, the global one; of a backbone's stages the last
-    return {
-        source: pooled(model.neck(x), 0) if source == 'neck' else pooled(x, -1)
+    batch = EvaluationBatch(model, data, labelled)
+    found = {
+        source: (SOURCES[source] if isinstance(source, str) else source)(batch)
         for source in sources
     }
+    for features in found.values():
+        finite = features.feature.isfinite().flatten(1).all(dim=1)
+        if not finite.all():
+            raise ValueError(
+                f'the features of sample {int(features.index[~finite][0])} are not finite '
+                'numbers: the weights are broken, probably by a run that diverged; use '
+                'an earlier checkpoint, or train with a lower learning rate'
+            )
+    return found
 
 
 def pooled(x: Tensor | tuple, which: int) -> Tensor:
@@ -45,14 +106,15 @@ def pooled(x: Tensor | tuple, which: int) -> Tensor:
     return (F.adaptive_avg_pool2d(x, 1) if x.ndim == 4 else x).flatten(1).float()
 
 
-def labels_and_indices(data: dict) -> tuple[Tensor, Tensor]:
+def labels_and_indices(data: dict, labelled: bool = True) -> tuple[Tensor, Tensor]:
     """Labels and sample indices of a batch, ours or mmpretrain's.
 
     Raises:
-        ValueError: If the batch has no labels or no indices.
+        ValueError: If the batch has no indices or, where `labelled`, no labels.
     """
-    if 'gt_label' in data:
-        label, index = data['gt_label'], data['sample_idx']
+    if 'sample_idx' in data and ('gt_label' in data or not labelled):
+        index = data['sample_idx']
+        label = data.get('gt_label', torch.full_like(index, -1))
     else:
         try:
             samples = data['data_samples']
@@ -63,7 +125,7 @@ def labels_and_indices(data: dict) -> tuple[Tensor, Tensor]:
                 f'a k-NN batch needs a label and an index per sample ({error}); end the '
                 "pipeline with dict(type='PackImage') and use a data set with labels"
             ) from None
-    if len(label) and int(label.min()) < 0:
+    if labelled and len(label) and int(label.min()) < 0:
         raise ValueError(
             'k-NN needs labels and these images have none (label -1); use a labelled '
             'split for the bank and the queries, or set val_cfg, val_dataloader and '

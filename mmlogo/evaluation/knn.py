@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce, get_dist_info
 from torch import Tensor
 
-from mmlogo.evaluation.features import Features
+from mmlogo.evaluation.features import Features, Source
 from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.registry import METRICS
 
@@ -80,7 +80,7 @@ class KNNMetric(FeatureMetric):
         k: Number or numbers of neighbours.
         temperature: Of the 'exp' weighting; 0.07 as DINO and CGH have it.
         weighting: 'exp' or 'majority'.
-        features: 'backbone', globally averaged, or 'neck'.
+        features: As of `FeatureMetric`.
         prefix: Of the names. None says what differs from the defaults: 'knn',
             'knn_t0.1', 'knn_majority', 'knn_neck_t0.1'.
     """
@@ -91,7 +91,7 @@ class KNNMetric(FeatureMetric):
         k: int | Sequence[int] = (1, 20, 200),
         temperature: float = 0.07,
         weighting: str = 'exp',
-        features: str = 'backbone',
+        features: str | Source = 'backbone',
         prefix: str | None = None,
     ) -> None:
         if weighting not in WEIGHTINGS:

@@ -27,8 +27,8 @@ class LinearProbe(nn.Sequential):
         super().__init__(
             AllReduceBN(dim, affine=False, eps=1e-6), nn.Linear(dim, num_classes)
         )
-        nn.init.zeros_(self[1].weight)
-        nn.init.zeros_(self[1].bias)
+        for parameter in self[1].parameters():
+            nn.init.zeros_(parameter)
 
 
 def accuracies(scores: Float[Tensor, 'N C'], label: Tensor) -> dict[str, float]:

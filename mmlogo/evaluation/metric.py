@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mmengine.evaluator import BaseMetric
 
-from mmlogo.evaluation.features import SOURCES, Features
+from mmlogo.evaluation.features import SOURCES, Features, Source
 
 
 class FeatureMetric(BaseMetric):
@@ -17,19 +17,26 @@ class FeatureMetric(BaseMetric):
     a subclass may compute it everywhere, or a share on each process and reduce.
 
     Args:
-        features: What it is fed: 'backbone', globally averaged, or 'neck'.
+        features: What it is fed: 'backbone', globally averaged, or 'neck'; or a
+            function of its own of an `EvaluationBatch`. Metrics with equal ones share
+            the features.
         prefix: Of the names of its scalars.
     """
 
-    def __init__(self, *, features: str = 'backbone', prefix: str | None = None) -> None:
-        if features not in SOURCES:
-            raise ValueError(f'features={features!r}, but it must be one of {SOURCES}')
+    needs_bank = True
+    needs_labels = True
+
+    def __init__(
+        self, *, features: str | Source = 'backbone', prefix: str | None = None
+    ) -> None:
+        if not callable(features) and features not in SOURCES:
+            raise ValueError(f'features={features!r}, but it must be one of {[*SOURCES]}')
         super().__init__(prefix=prefix)
         self.features = features
 
     @abstractmethod
     def compute(self, bank: Features, query: Features) -> dict[str, float]:
-        """Scalars by name, without the prefix."""
+        """Scalars by name, without the prefix. The bank is empty unless `needs_bank`."""
 
     def score(self, bank: Features, query: Features) -> dict[str, float]:
         """Scalars by name, with the prefix."""
