@@ -1,6 +1,11 @@
 from mmlogo.evaluation.features import Features, assemble, extract
 from mmlogo.evaluation.knn import KNNMetric, knn_predict
-from mmlogo.evaluation.linear import LinearProbe, OnlineProbeMetric
+from mmlogo.evaluation.linear import (
+    LinearMetric,
+    LinearProbe,
+    OnlineProbeMetric,
+    fit_linear,
+)
 from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.evaluation.spectrum import SpectrumMetric
 
@@ -8,10 +13,12 @@ __all__ = [
     'FeatureMetric',
     'Features',
     'KNNMetric',
+    'LinearMetric',
     'LinearProbe',
     'OnlineProbeMetric',
     'SpectrumMetric',
     'assemble',
     'extract',
+    'fit_linear',
     'knn_predict',
 ]
