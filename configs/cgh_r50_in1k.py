@@ -17,4 +17,3 @@ val_evaluator = [
     dict(type='KNNMetric', k=20, temperature=0.07, features='neck'),
     dict(type='OnlineProbeMetric'),
 ]
-test_evaluator = val_evaluator

@@ -32,4 +32,3 @@ val_evaluator = [
     dict(type='KNNMetric', k=(200,), temperature=0.1, features='neck'),
     dict(type='OnlineProbeMetric'),
 ]
-test_evaluator = val_evaluator

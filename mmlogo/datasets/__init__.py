@@ -1,3 +1,4 @@
+from mmlogo.datasets.coco_masks import CocoMasks
 from mmlogo.datasets.imagenet100 import ImageNet100
 from mmlogo.datasets.in_memory import (
     InMemoryCIFAR10,
@@ -10,6 +11,7 @@ from mmlogo.datasets.photo_tiles import PhotoTiles
 from mmlogo.datasets.sampler import EpochSampler
 
 __all__ = [
+    'CocoMasks',
     'EpochSampler',
     'ImageNet100',
     'InMemoryCIFAR10',

@@ -1,3 +1,4 @@
+from mmlogo.evaluation.dense import PatchKNNMetric, RetrievalMetric, SegmentationMetric
 from mmlogo.evaluation.features import Features, assemble, extract
 from mmlogo.evaluation.knn import KNNMetric, knn_predict
 from mmlogo.evaluation.linear import (
@@ -16,6 +17,9 @@ __all__ = [
     'LinearMetric',
     'LinearProbe',
     'OnlineProbeMetric',
+    'PatchKNNMetric',
+    'RetrievalMetric',
+    'SegmentationMetric',
     'SpectrumMetric',
     'assemble',
     'extract',

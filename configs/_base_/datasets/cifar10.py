@@ -34,4 +34,12 @@ val_evaluator = [
     dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07),
     dict(type='OnlineProbeMetric'),
 ]
-test_evaluator = val_evaluator
+# `tools/test.py` looks closer; see docs/evaluation.md for what each says.
+test_evaluator = [
+    *val_evaluator,
+    dict(type='LinearMetric'),
+    dict(type='PatchKNNMetric'),
+    dict(type='RetrievalMetric'),
+    dict(type='SpectrumMetric', features='backbone'),
+    dict(type='SpectrumMetric', features='neck'),
+]

@@ -1,0 +1,219 @@
+"""Probes of patches, crops and segments, against loops and against real polygons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from mmlogo.datasets import CocoMasks
+from mmlogo.evaluation import (
+    Features,
+    PatchKNNMetric,
+    RetrievalMetric,
+    SegmentationMetric,
+    extract,
+)
+from mmlogo.evaluation.dense import Cells, CropPair, of_cells, of_maps
+from mmlogo.evaluation.features import EMPTY
+
+
+class Pixels(nn.Module):
+    """A backbone whose map is the image, averaged over cells of 4 x 4 pixels."""
+
+    def data_preprocessor(self, data: dict, training: bool) -> dict:
+        return dict(inputs=data['inputs'].float() / 255)
+
+    def forward(self, inputs: Tensor, mode: str) -> tuple:
+        return (F.avg_pool2d(inputs, 4),)
+
+
+def batch_of(images: Tensor, **more: Tensor) -> dict:
+    return dict(inputs=images, sample_idx=torch.arange(len(images)) + 3, **more)
+
+
+def test_a_cell_has_the_class_of_most_of_its_pixels():
+    masks = torch.zeros(1, 4, 4, dtype=torch.int64)
+    masks[0, :2, :2] = torch.tensor([[7, 7], [7, 0]])
+    masks[0, :2, 2:] = torch.tensor([[3, 3], [3, 5]])
+    masks[0, 2:, 2:] = 255
+    assert of_cells(masks, 2, 2).tolist() == [[[7, 3], [0, 255]]]
+    with pytest.raises(ValueError, match=r'\(4, 4\) pixels do not divide into the 3 x 3'):
+        of_cells(masks, 3, 3)
+
+
+def test_cells_are_the_maps_own_columns(photo_images):
+    images, label = photo_images[:2], torch.tensor([4, 9])
+    data = batch_of(images, gt_label=label)
+    source = Cells()
+    got = extract(Pixels(), data, [source])[source]
+    x = F.avg_pool2d(images.float() / 255, 4)  # (2, 3, 8, 8)
+    for row in range(2 * 64):
+        n, cell = divmod(row, 64)
+        assert torch.equal(got.feature[row], x[n, :, cell // 8, cell % 8])
+        assert got.label[row] == label[n]
+        assert got.index[row] == (n + 3) * 64 + cell
+
+
+def test_drawn_cells_depend_on_the_sample_alone(photo_images):
+    source = Cells(per_image=5)
+    labels = torch.zeros(4, dtype=torch.int64)
+    data = batch_of(photo_images[:4], gt_label=labels)
+    together = extract(Pixels(), data, [source])[source]
+    assert len(together.index) == len(together.index.unique()) == 20
+    alone = {name: value[2:3] for name, value in data.items()}
+    alone = extract(Pixels(), alone, [source])[source]
+    assert alone.index.tolist() == together.index[10:15].tolist()
+    cells = (together.index % 64).view(4, 5)
+    assert not torch.equal(cells[0], cells[1])  # not the same cells of every image
+
+
+def test_cells_of_masks_leave_out_what_is_to_be_ignored(photo_images):
+    masks = torch.zeros(1, 32, 32, dtype=torch.int64)
+    masks[:, :16], masks[:, 16:, :16] = 255, 2
+    source = Cells(leave_out=(0,))
+    data = batch_of(photo_images[:1], gt_sem_seg=masks)
+    got = extract(Pixels(), data, [source], labelled=False)[source]
+    assert got.label.tolist() == [2] * 16
+    # of images, 255 is a class like any other
+    data = batch_of(photo_images[:1], gt_label=torch.tensor([255]))
+    assert len(extract(Pixels(), data, [source])[source].label) == 64
+
+
+def test_patches_vote_for_patches(photo_images):
+    metric = PatchKNNMetric(per_image=None, k=1)
+    data = batch_of(photo_images[::8], gt_label=torch.arange(4))
+    cells = extract(Pixels(), data, [metric.features])[metric.features]
+    # each cell finds itself, or one of the same colour
+    assert metric.score(cells, cells)['patch_knn/top1_k1'] > 95
+    wrong = cells._replace(label=(cells.label + 1) % 4)
+    assert metric.score(cells, wrong)['patch_knn/top1_k1'] < 5
+    with pytest.raises(ValueError, match='per_image=0, but it must be >= 1 or None'):
+        PatchKNNMetric(per_image=0)
+
+
+def pairs(x_global: Tensor, x_local: Tensor) -> Features:
+    index = torch.arange(len(x_global))
+    return Features(torch.stack((x_global, x_local), dim=1), index, index)
+
+
+def test_retrieval_counts_who_finds_its_own_image():
+    x, metric = torch.randn(50, 16), RetrievalMetric()
+    same = metric.score(EMPTY, pairs(x, 3 * x))
+    assert same == {'retrieval/top1': 100.0, 'retrieval/top5': 100.0}
+    y = x + 1.5 * torch.randn(50, 16)
+    got = metric.compute(EMPTY, pairs(x, y))
+    order = torch.cosine_similarity(y[:, None], x[None], dim=2).argsort(descending=True)
+    for k in (1, 5):
+        found = sum(n in order[n, :k].tolist() for n in range(50))
+        assert got[f'top{k}'] == pytest.approx(100 * found / 50)
+    assert 0 < got['top1'] < got['top5'] < 100
+
+
+def test_one_vector_for_all_finds_nothing():
+    one = torch.ones(50, 16)
+    assert RetrievalMetric().compute(EMPTY, pairs(one, one)) == dict(top1=0.0, top5=0.0)
+
+
+def test_crops_are_cut_from_their_image_by_its_index(photo_images):
+    source = CropPair((0.4, 1.0), (0.05, 0.4), None)
+    data = batch_of(photo_images[:6])
+    first = extract(Pixels(), data, [source], labelled=False)[source]
+    assert first.feature.shape == (6, 2, 3)
+    assert not torch.equal(first.feature[:, 0], first.feature[:, 1])
+    one = {name: value[4:5] for name, value in data.items()}
+    again = extract(Pixels(), one, [source], labelled=False)[source]
+    torch.testing.assert_close(again.feature[0], first.feature[4])
+    # a crop of one colour has that colour, whatever its size
+    gray = torch.full((1, 3, 32, 32), 51, dtype=torch.uint8)
+    got = extract(Pixels(), batch_of(gray), [source], labelled=False)[source]
+    torch.testing.assert_close(got.feature, torch.full((1, 2, 3), 0.2))
+
+
+def halves(n: int) -> dict:
+    """Images whose left part has one colour and class, and whose right part another."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 60, (n, 3, 16, 16), generator=generator).byte()
+    masks = torch.zeros(n, 16, 16, dtype=torch.int64)
+    for i in range(n):
+        edge = 4 * (1 + i % 3)
+        images[i, 0, :, edge:] += 120
+        masks[i, :, edge:] = 2
+    masks[:, 0, 0] = 255
+    return batch_of(images, gt_sem_seg=masks)
+
+
+def test_segmentation_is_scored_by_pixels():
+    metric = SegmentationMetric(epochs=10)
+    maps = extract(Pixels(), halves(12), [of_maps], labelled=False)[of_maps]
+    got = metric.score(maps, maps)
+    assert got['segmentation/miou'] > 80  # cells are coarser than the mask's edges
+    assert got['segmentation/pixel_accuracy'] > 90
+    swapped = maps._replace(label=torch.where(maps.label == 255, 255, 2 - maps.label))
+    assert metric.score(maps, swapped)['segmentation/miou'] < 10
+    with pytest.raises(ValueError, match='every fifth image of the bank and got 4'):
+        metric.score(Features(*(column[:4] for column in maps)), maps)
+
+
+def test_the_confusion_counts_every_pixel_that_is_not_ignored():
+    maps = torch.tensor([[[[1.0, -1.0], [1.0, -1.0]]]])  # one channel, two columns
+    weight, bias = torch.tensor([[-1.0, 1.0]]), torch.zeros(1, 2)
+    masks = torch.tensor([[[1, 1, 0, 1], [1, 255, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]]])
+    got = SegmentationMetric.confusion(maps, masks, weight, bias)
+    # predicted: class 1 in the left half, class 0 in the right
+    assert got.tolist() == [[7, 1], [1, 6]]
+
+
+def test_without_masks_the_segmentation_probe_says_what_it_needs(photo_images):
+    data = batch_of(photo_images[:1])
+    with pytest.raises(ValueError, match='needs masks; give the bank and the queries'):
+        extract(Pixels(), data, [of_maps], labelled=False)
+
+
+@pytest.fixture
+def tiny_coco(tmp_path: Path) -> Path:
+    """Two objects that overlap, a crowd, ids that are not in order."""
+    (tmp_path / 'val').mkdir()
+    (tmp_path / 'annotations').mkdir()
+    Image.fromarray(np.full((20, 40, 3), 90, np.uint8)).save(tmp_path / 'val' / 'a.png')
+
+    def box(x: float, y: float, w: float, h: float) -> list:
+        return [[x, y, x + w, y, x + w, y + h, x, y + h]]
+
+    things = [
+        dict(category_id=50, segmentation=box(0, 0, 10, 20), area=200, iscrowd=0),
+        dict(category_id=7, segmentation=box(0, 0, 20, 20), area=400, iscrowd=0),
+        dict(category_id=7, segmentation=box(30, 0, 10, 20), area=200, iscrowd=1),
+    ]
+    things[2]['segmentation'] = dict(size=[20, 40], counts=[600, 200])
+    (tmp_path / 'annotations' / 'instances_val.json').write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=9, file_name='a.png', height=20, width=40)],
+                annotations=[
+                    dict(thing, id=i, image_id=9) for i, thing in enumerate(things, 1)
+                ],
+                categories=[dict(id=50, name='cat'), dict(id=7, name='dog')],
+            )
+        )
+    )
+    return tmp_path
+
+
+def test_polygons_become_masks_the_smaller_object_on_top(tiny_coco):
+    pytest.importorskip('pycocotools')
+    data = CocoMasks(data_root=str(tiny_coco), split='val', size=40)
+    item = data[0]
+    assert data.metainfo['classes'] == ('background', 'dog', 'cat')
+    assert item['inputs'].shape == (3, 40, 40)
+    assert item['inputs'].unique().tolist() == [90]
+    row = item['gt_sem_seg'][5]
+    assert row.tolist() == [2] * 10 + [1] * 10 + [0] * 10 + [255] * 10
+    with pytest.raises(FileNotFoundError, match=r'instances_train\.json is not there'):
+        CocoMasks(data_root=str(tiny_coco), split='train')
