@@ -210,6 +210,8 @@ def test_make_split_from_trees_files_and_data_sets(tiny_tree, tmp_path, capsys):
 
     with pytest.raises(FileNotFoundError, match=r'did you mean .*/train'):
         tool('make_split', tiny_tree, out, '--fraction', '.5')
+    with pytest.raises(FileNotFoundError, match=r'neither a folder .*--dataset'):
+        tool('make_split', tiny_tree / 'nowhere', out, '--fraction', '.5')
     labels.write_text('a.png 0\nb.png cat\n')
     with pytest.raises(ValueError, match=r"image 2: 'b\.png cat', but `name label`"):
         tool('make_split', labels, out, '--fraction', '.5')

@@ -42,7 +42,10 @@ def read_source(source: Path) -> tuple[list[str], list[int]]:
                 )
         return [name for name, _ in rows], [int(label) for _, label in rows]
     if not source.is_dir():
-        raise FileNotFoundError(f'{source} is neither a folder nor an annotation file')
+        raise FileNotFoundError(
+            f'{source} is neither a folder nor an annotation file; for an official archive '
+            'give the folder it is in and --dataset, such as InMemoryCIFAR10'
+        )
     folders = sorted(folder for folder in source.iterdir() if folder.is_dir())
     files = [
         (f'{folder.name}/{path.name}', label)
