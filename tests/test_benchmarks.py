@@ -339,6 +339,37 @@ def test_fine_tuning_moves_the_trunk_on_the_listed_images(pretrained, tmp_path, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('listed', [False, True], ids=['all images', 'listed images'])
+def test_images_of_a_tree_through_the_workers(listed, pretrained, tmp_path, tiny_tree):
+    """ImageNet's road: crops in the workers, views named by the model, LARS."""
+    (tmp_path / 'train').symlink_to(tiny_tree / 'train')
+    (tmp_path / 'val').symlink_to(tiny_tree / 'test')
+    listing = tmp_path / 'half.txt'
+    tool('make_split', tiny_tree / 'train', listing, '--fraction', '.5')
+    wnids = sorted(folder.name for folder in (tiny_tree / 'train').iterdir())
+    text = f"""
+model['backbone'] = dict(_delete_=True, frozen_stages=4, **{encoder(dict(type='BN'))!r})
+model['data_preprocessor'] = dict(views=dict(crop=dict(size=16)))
+train_dataloader = dict(num_workers=1, dataset=dict(wnids={wnids!r}))
+val_dataloader = dict(num_workers=0, dataset=dict(wnids={wnids!r}))
+test_dataloader = val_dataloader
+"""
+    if listed:
+        text += f"""
+train_dataloader['dataset'] = dict(_delete_=True, type='listed_subset',
+    listing={str(listing)!r}, dataset=dict(type='ImageNet100', data_root='.',
+        wnids={wnids!r}, pipeline=[dict(type='LoadImage'), dict(type='MultiCrop')]))
+"""
+    cfg = write_config(tmp_path, 'in100', 'linear_simsiam_r34_in100', text)
+    words = ('--data-root', tmp_path, '--work-dir', tmp_path / 'w')
+    tool('train', cfg, *words, '--pretrained', pretrained)
+    assert f'{12 if listed else 24} images' in log_of(tmp_path / 'w')
+    assert trunk_is(weights(tmp_path / 'w'), pretrained)
+    one, two = (weights(tmp_path / 'w', f'epoch_{n}.pth') for n in (1, 2))
+    assert not torch.equal(one['head.fc.weight'], two['head.fc.weight'])
+
+
+@pytest.mark.slow
 def test_two_processes_probe_the_same_trunk(pretrained, tmp_path, tiny_tree):
     cfg = write_config(tmp_path, 'linear', 'linear_r18w16_cifar10_5k')
     environment = {
