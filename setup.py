@@ -66,6 +66,7 @@ setup(
             'setuptools',
             'scikit-image',
             'scikit-learn',
+            'timm',
         ],
     },
     cmdclass={'build_py': BuildWithMim},

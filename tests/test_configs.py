@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmcv.cnn import is_norm
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmlogo.config import configs_folder, load_config
@@ -36,7 +38,8 @@ def test_builds_and_every_key_is_read(path, checker):
 def test_opens_with_what_it_is_and_how_to_run_it(path):
     lines = path.read_text().splitlines()
     header = '\n'.join(lines[: next(i for i, line in enumerate(lines) if line[:1] != '#')])
-    assert f'configs/{path.name}' in header or 'tools/quickstart.sh' in header
+    name = path.relative_to(configs_folder()).as_posix()
+    assert f'configs/{name}' in header or 'tools/quickstart.sh' in header
 
 
 def test_a_bad_config_fails_the_check(tmp_path, checker, monkeypatch, capsys):
@@ -175,6 +178,90 @@ class TestNumbersOfTheSpecs:
         assert (optimizer.lr, optimizer.weight_decay) == (0.05, 1e-4)
         assert cfg.optim_wrapper.paramwise_cfg.norm_and_bias.weight_decay == 0
         assert (cfg.global_batch_size, cfg.train_cfg.max_epochs) == (256, 200)
+
+    @pytest.mark.parametrize(
+        ('name', 'optimizer', 'schedule', 'epochs', 'batch'),
+        [
+            ('linear_simsiam_r50_in1k', ('LARS', 1.6), 'CosineAnnealingLR', 90, 4096),
+            ('linear_moco_r50_in1k', ('SGD', 30.0), [60, 80], 100, 256),
+            ('linear_lewel_r50_in1k', ('SGD', 0.4), [30, 40], 50, 256),
+            ('linear_cgh_r50_in1k', ('SGD', 0.3), 'CosineAnnealingLR', 100, 256),
+        ],
+    )
+    def test_linear_protocols(self, name, optimizer, schedule, epochs, batch):
+        cfg, model = self.model(f'benchmarks/{name}')
+        chosen = cfg.optim_wrapper.optimizer
+        assert (chosen.type, chosen.lr) == optimizer
+        assert (chosen.momentum, chosen.weight_decay) == (0.9, 0)
+        found = cfg.param_scheduler
+        assert schedule in (found.type, found.get('milestones'))
+        # SimSiam's rate changes with the epoch, CGH's with the iteration
+        assert found.get('convert_to_iter_based', False) == ('cgh' in name)
+        assert (cfg.train_cfg.max_epochs, cfg.global_batch_size) == (epochs, batch)
+        (spec,) = model.data_preprocessor.specs
+        assert (spec.size, spec.scale, spec.flip) == (224, (0.08, 1.0), 0.5)
+        assert (spec.jitter_p, spec.gray, spec.blur) == (0, 0, 0)
+
+    @pytest.mark.parametrize(
+        ('name', 'rates', 'decay', 'steps', 'epochs'),
+        [
+            ('lewel_r50_in1k_1p', {1.0, 1e-4}, 1e-4, [30, 40], 50),
+            ('lewel_r50_in1k_10p', {0.1, 0.01}, 1e-4, [30, 40], 50),
+            ('cgh_r50_in1k_1p', {0.02, 0.005}, 0.0, [30, 60], 70),
+            ('cgh_r50_in1k_10p', {0.02, 0.005}, 0.0, [30, 60], 70),
+        ],
+    )
+    def test_fine_tuning(self, name, rates, decay, steps, epochs):
+        cfg, model = self.model(f'benchmarks/semisup_{name}')
+        groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+        rate = {p: group['lr'] for group in groups for p in group['params']}
+        assert set(rate.values()) == rates
+        assert {group['weight_decay'] for group in groups} == {decay}
+        # the new layer's rate is the larger one
+        assert {p for p in rate if rate[p] == max(rates)} == {*model.head.parameters()}
+        assert (cfg.param_scheduler.milestones, cfg.train_cfg.max_epochs) == (steps, epochs)
+        assert all(p.requires_grad for p in model.parameters())
+        share = name.rpartition('_')[2]
+        assert cfg.train_dataloader.dataset.listing.endswith(f'imagenet_{share}.txt')
+
+    @pytest.mark.parametrize(
+        'name', [path.stem for path in CONFIGS if path.stem.startswith('linear_')]
+    )
+    def test_linear_configs_freeze_the_whole_trunk(self, name):
+        _, model = self.model(f'benchmarks/{name}')
+        model.train()
+        assert not any(part.training for part in model.backbone.modules() if is_norm(part))
+        assert {n for n, p in model.named_parameters() if p.requires_grad} == {
+            'head.fc.weight',
+            'head.fc.bias',
+        }
+
+    @pytest.mark.parametrize(
+        ('name', 'pretraining'),
+        [
+            ('linear_simsiam_r50_in1k', 'simsiam_logo_r50_in1k'),
+            ('linear_simsiam_r34_in100', 'simsiam_logo_r34_in100'),
+            ('linear_simsiam_r18_cifar10', 'simsiam_logo_r18_cifar10'),
+            ('linear_simsiam_r18_cifar100', 'simsiam_logo_r18_cifar10'),
+            ('linear_cgh_r18_stl10', 'simsiam_logo_r18_stl10'),
+            ('linear_r18w16_cifar10_5k', 'simsiam_r18w16_cifar10_5k'),
+            ('semisup_r18w16_cifar10_1p', 'moco_r18w16_cifar10_5k'),
+            ('semisup_lewel_r18_cifar10_10p', 'lewel_b_eman_r18_cifar10'),
+            ('semisup_lewel_r50_in1k_1p', 'lewel_b_eman_r50_in1k'),
+        ],
+    )
+    def test_benchmarks_take_what_was_pretrained(self, name, pretraining):
+        """The same tensors, and images normalised as they were."""
+        _, one = self.model(f'benchmarks/{name}')
+        _, two = self.model(pretraining)
+        shapes = [
+            {key: value.shape for key, value in model.backbone.state_dict().items()}
+            for model in (one, two)
+        ]
+        assert shapes[0] == shapes[1]
+        for kind in ('mean', 'std'):
+            one_, two_ = (getattr(m.data_preprocessor, kind) for m in (one, two))
+            assert one_.tolist() == two_.tolist()
 
     def test_ablations(self):
         _, no_ll = self.model('simsiam_logo_r18_cifar10_no_ll')

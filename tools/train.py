@@ -21,6 +21,22 @@ def parse_args() -> argparse.Namespace:
         help='from the newest checkpoint of the work dir, or from PATH; auto: start '
         'anew where there is none',
     )
+    parser.add_argument(
+        '--pretrained',
+        metavar='CKPT',
+        help='begin with the backbone in it: of mmlogo, mmpretrain, torchvision, timm ...',
+    )
+    parser.add_argument(
+        '--allow-partial',
+        action='store_true',
+        help='with --pretrained: although tensors of the backbone are missing',
+    )
+    parser.add_argument(
+        '--pretrained-prefix',
+        metavar='PREFIX',
+        help='with --pretrained: the network whose names begin so, such as '
+        'state_dict.teacher.backbone. (default: found)',
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale lr to the effective batch'
@@ -33,6 +49,7 @@ def main() -> None:
     cfg = launch.prepare(load_config(args.config), args)
     launch.divide_global_batch(cfg)
     launch.set_resume(cfg, args.resume)
+    launch.set_pretrained(cfg, args.pretrained, args.allow_partial, args.pretrained_prefix)
     if args.amp:
         launch.use_amp(cfg)
     if args.auto_scale_lr:

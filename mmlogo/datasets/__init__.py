@@ -7,6 +7,7 @@ from mmlogo.datasets.in_memory import (
     InMemorySTL10,
     collate_batch,
 )
+from mmlogo.datasets.listed import listed_subset
 from mmlogo.datasets.photo_tiles import PhotoTiles
 from mmlogo.datasets.sampler import EpochSampler
 
@@ -20,4 +21,5 @@ __all__ = [
     'InMemorySTL10',
     'PhotoTiles',
     'collate_batch',
+    'listed_subset',
 ]

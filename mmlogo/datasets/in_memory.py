@@ -49,13 +49,21 @@ class InMemoryImages(Dataset):
         images: (N, 3, H, W) uint8, RGB.
         labels: (N,) int64.
         classes: Names of the classes.
+        names: N paths relative to the folder of classes; None where the images are
+            out of an archive.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        classes: Sequence[str],
+        names: Sequence[str] | None = None,
+    ) -> None:
         assert images.dtype == torch.uint8
         assert images.shape[1:2] == (3,)
         assert len(images) == len(labels)
-        self.images, self.labels = images, labels
+        self.images, self.labels, self.names = images, labels, names
         self.metainfo = dict(classes=tuple(classes))
 
     def __len__(self) -> int:
@@ -73,6 +81,13 @@ class InMemoryImages(Dataset):
         if isinstance(indices[0], SampleKey):
             batch['key'] = pack_keys(cast(Sequence[SampleKey], indices))
         return batch
+
+    def get_subset_(self, indices: Sequence[int]) -> None:
+        """Keep these images, in this order; named as MMEngine's data sets have it."""
+        index = torch.tensor(indices)
+        self.images, self.labels = self.images[index], self.labels[index]
+        if self.names is not None:
+            self.names = [self.names[i] for i in indices]
 
     def __getitem__(self, index: int) -> dict:
         return {name: value[0] for name, value in self.__getitems__([index]).items()}
@@ -101,7 +116,7 @@ def _rank_zero_first(load: Callable) -> Callable:
 @functools.cache  # training and the k-NN bank read the same files
 def read_tree(
     root: Path, size: int | None = None, per_class: int | None = None
-) -> tuple[Tensor, Tensor, list[str]]:
+) -> tuple[Tensor, Tensor, list[str], list[str]]:
     """Images of `root/<class>/*`, classes and files in the order of their names.
 
     Args:
@@ -111,7 +126,8 @@ def read_tree(
         per_class: Read only the first so many files of each class.
 
     Returns:
-        images (N, 3, H, W) uint8 RGB, labels (N,) int64, class names.
+        images (N, 3, H, W) uint8 RGB, labels (N,) int64, class names, and the
+        images' N names, `class/file`.
 
     Raises:
         OSError: If a file is no image or of another size; named with its index.
@@ -148,7 +164,8 @@ def read_tree(
             )
         images[index] = image
     assert images is not None
-    return images, torch.tensor([label for _, label in files]), classes
+    names = [f'{path.parent.name}/{path.name}' for path, _ in files]
+    return images, torch.tensor([label for _, label in files]), classes, names
 
 
 class _Torchvision(InMemoryImages, ABC):

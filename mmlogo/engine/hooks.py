@@ -95,8 +95,9 @@ class StartReportHook(Hook):
                 f'{runner.world_size} processes has no full batch of {per_process} per '
                 'process; lower the batch size'
             )
-        views = getattr(model.data_preprocessor, 'num_globals', 2)
-        if views < 2:
+        preprocessor = model.data_preprocessor
+        views = getattr(preprocessor, 'num_globals', 2)
+        if views < getattr(preprocessor, 'min_globals', 2):
             raise ValueError(
                 f'{views} global view per image, but pulling needs at least 2; raise the '
                 '`count` of the global views'
@@ -116,7 +117,6 @@ class StartReportHook(Hook):
                 for group in runner.optim_wrapper.param_groups
             }
         )
-        preprocessor = model.data_preprocessor
         runner.logger.info(
             'Training '
             + ', '.join(

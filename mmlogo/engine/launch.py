@@ -283,6 +283,37 @@ def set_resume(cfg: Config, resume: str | None) -> None:
         )
 
 
+def set_pretrained(
+    cfg: Config,
+    checkpoint: str | None,
+    allow_partial: bool = False,
+    prefix: str | None = None,
+) -> None:
+    """`--pretrained`: begin with a backbone out of `checkpoint`.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If there is none to which the other options could apply, or the
+            config loads a whole model already.
+    """
+    if checkpoint is None:
+        if allow_partial or prefix is not None:
+            raise ValueError(
+                '--allow-partial and --pretrained-prefix say how --pretrained CKPT is '
+                'loaded, and it was not given'
+            )
+        return
+    require_checkpoint(checkpoint)
+    if cfg.get('load_from') and not cfg.get('resume'):
+        raise ValueError(
+            f'the config loads a whole model (load_from = {cfg.load_from!r}) and '
+            '--pretrained a backbone; choose one'
+        )
+    hook = dict(type='PretrainedHook', checkpoint=checkpoint, allow_partial=allow_partial)
+    hook |= {} if prefix is None else dict(prefix=prefix)
+    cfg.merge_from_dict(dict(default_hooks=dict(pretrained=hook)))
+
+
 def use_scaled_lr(cfg: Config) -> None:
     """Scale every learning rate with the effective batch.
 
@@ -323,6 +354,16 @@ def check_fits(model: nn.Module, checkpoint: str) -> None:
         )
 
 
+def require_checkpoint(checkpoint: str) -> None:
+    """Raise FileNotFoundError, with those that are near, if there is none."""
+    if not Path(checkpoint).is_file():
+        near = sorted(path.name for path in Path(checkpoint).parent.glob('*.pth'))
+        raise FileNotFoundError(
+            f'there is no checkpoint {checkpoint}; '
+            + (f'that folder has {near}' if near else 'that folder has none')
+        )
+
+
 def set_checkpoint(cfg: Config, checkpoint: str) -> None:
     """Load `checkpoint` and evaluate it.
 
@@ -330,12 +371,7 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
         FileNotFoundError: If it does not exist.
         ValueError: If the config has no test loop.
     """
-    if not Path(checkpoint).is_file():
-        near = sorted(path.name for path in Path(checkpoint).parent.glob('*.pth'))
-        raise FileNotFoundError(
-            f'there is no checkpoint {checkpoint}; '
-            + (f'that folder has {near}' if near else 'that folder has none')
-        )
+    require_checkpoint(checkpoint)
     if cfg.get('test_cfg') is None:
         raise ValueError(
             'this config evaluates nothing (test_cfg is None); add test_cfg, '

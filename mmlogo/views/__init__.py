@@ -1,9 +1,10 @@
 from mmlogo.views.keys import SampleKey, fresh_keys, pack_keys
-from mmlogo.views.preprocessor import MultiCropPreprocessor
+from mmlogo.views.preprocessor import LabelledPreprocessor, MultiCropPreprocessor
 from mmlogo.views.spec import ViewSpec, parse_views
 from mmlogo.views.transforms import LoadImage, MultiCrop, PackImage
 
 __all__ = [
+    'LabelledPreprocessor',
     'LoadImage',
     'MultiCrop',
     'MultiCropPreprocessor',

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.model import BaseDataPreprocessor
+from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmlogo.registry import MODELS
@@ -52,6 +53,9 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         for name, value in (('mean', mean), ('std', std)):
             channels = torch.tensor(value, dtype=torch.float32).view(-1, 1, 1) / 255
             self.register_buffer(name, channels, persistent=False)
+
+    # what pulling needs
+    min_globals = 2
 
     @property
     def num_globals(self) -> int:
@@ -103,3 +107,47 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
     def normalize(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] to zero mean and unit variance."""
         return ((x - self.mean) / self.std).contiguous(memory_format=self.layout)
+
+
+@MODELS.register_module()
+class LabelledPreprocessor(MultiCropPreprocessor):
+    """The one view of an image and its label, for mmpretrain's classifiers.
+
+    Batches are `MultiCropPreprocessor`'s, of either road, with `gt_label` (N,) int64.
+
+    Args:
+        batch_augments: None; mmpretrain's classifier hands its `train_cfg` over here.
+        kwargs: Of `MultiCropPreprocessor`; `views` has one kind, of count 1.
+
+    Returns of `forward`: dict(inputs (N, 3, H, W) float32, data_samples: N of
+    mmpretrain's `DataSample` with `gt_label`).
+
+    Raises:
+        ValueError: If there are several views, or, at a batch, no labels.
+    """
+
+    min_globals = 1
+
+    def __init__(self, *, batch_augments: dict | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if len(self.specs) != 1:
+            raise ValueError(
+                f'a classifier takes one view of an image and these are {len(self.specs)}; '
+                'name one kind in `views`, with count 1'
+            )
+        if batch_augments is not None:
+            raise ValueError(
+                'LabelledPreprocessor mixes no images; leave train_cfg out of the model, '
+                'or use ClsDataPreprocessor'
+            )
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        labels = data.get('gt_label')
+        if labels is None or int(labels.min()) < 0:
+            raise ValueError(
+                'a classifier needs labels and these images have none; use a labelled '
+                'split of the data set'
+            )
+        inputs = super().forward(data, training)['inputs']
+        samples = [DataSample().set_gt_label(label) for label in self.cast_data(labels)]
+        return dict(inputs=inputs[0] if training else inputs, data_samples=samples)

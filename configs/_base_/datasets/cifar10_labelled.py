@@ -1,0 +1,8 @@
+# CIFAR-10 with labels, for a classifier: top-1 and top-5 on the 10,000 test images.
+_base_ = 'cifar10.py'
+train_dataloader = dict(drop_last=False)
+bank_dataloader = None
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+val_evaluator = [dict(type='Accuracy', topk=(1, 5))]
+test_evaluator = val_evaluator

@@ -1,0 +1,11 @@
+# The CIFAR-10 images that a text file lists, with labels; all test images.
+_base_ = 'cifar10_labelled.py'
+data_root = 'data/cifar10'
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,  # the data set goes inside
+        type='listed_subset',
+        listing='data/splits/cifar10_1p.txt',
+        dataset=dict(type='InMemoryCIFAR10', data_root=data_root, split='train'),
+    )
+)

@@ -1,0 +1,16 @@
+# The ImageNet-1k images that a text file lists, with labels; all test images.
+_base_ = 'imagenet_labelled.py'
+data_root = 'data/imagenet'
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,  # the data set goes inside
+        type='listed_subset',
+        listing='data/splits/imagenet_1p.txt',
+        dataset=dict(
+            type='ImageNet',
+            data_root=data_root,
+            split='train',
+            pipeline={{_base_.train_pipeline}},
+        ),
+    )
+)

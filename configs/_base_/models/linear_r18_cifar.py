@@ -1,0 +1,3 @@
+# A linear layer on a frozen CIFAR ResNet-18: no gradients, BatchNorm in evaluation mode.
+_base_ = 'classifier_r18_cifar.py'
+model = dict(backbone=dict(frozen_stages=4))

@@ -1,0 +1,3 @@
+# A linear layer on a frozen ResNet-50: no gradients, BatchNorm in evaluation mode.
+_base_ = 'classifier_r50.py'
+model = dict(backbone=dict(frozen_stages=4))

@@ -1,0 +1,252 @@
+"""Weights of a backbone out of a checkpoint, whoever wrote it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+# What a slow copy of the network is called: MoCo's encoder_k, BYOL's target_net ...
+_COPIES = {'ema', 'k', 'key', 'momentum', 'target', 'teacher'}
+
+
+class Mismatch(NamedTuple):
+    """A tensor of another shape than the backbone's."""
+
+    name: str
+    have: tuple[int, ...]
+    want: tuple[int, ...]
+
+
+class KeyReport(NamedTuple):
+    """What a checkpoint gave a backbone; names are the backbone's own.
+
+    Args:
+        path: The checkpoint.
+        prefix: What stood before the names in it.
+        matched: Loaded.
+        missing: Of the backbone, not in the checkpoint.
+        unexpected: In the checkpoint under the prefix, not of the backbone.
+        mismatched: In both, with different shapes.
+    """
+
+    path: str
+    prefix: str
+    matched: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    mismatched: list[Mismatch]
+
+    def __str__(self) -> str:
+        found = f'under {self.prefix!r}' if self.prefix else 'without a prefix'
+        return f'{self.path}, {found}: {len(self.matched)} tensors matched' + ''.join(
+            f', {len(names)} {kind} ({_some(names)})'
+            for kind, names in (
+                ('missing', self.missing),
+                ('unexpected', self.unexpected),
+                ('of another shape', [_shapes(m) for m in self.mismatched]),
+            )
+            if names
+        )
+
+
+def load_pretrained(
+    backbone: nn.Module,
+    path: str | Path,
+    *,
+    allow_partial: bool = False,
+    prefix: str | None = None,
+) -> KeyReport:
+    """Load a backbone's weights from a checkpoint that holds them under any prefix.
+
+    One rule for every origin: the prefix is that under which most names of the backbone
+    are found. So `state_dict.backbone.` of MMEngine's checkpoints, `module.encoder_q.`
+    of MoCo's and no prefix of torchvision's and timm's are the same to it. Prefixes
+    that name a momentum copy stand back for the student.
+
+    Args:
+        backbone: Loaded in place; nothing of it is changed where this raises.
+        path: .pth, .pt, .pth.tar or .safetensors.
+        allow_partial: Load although tensors of the backbone are missing, or although
+            the checkpoint is of a deeper one.
+        prefix: Take this one, with its last dot.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, holds no name of the backbone, only a momentum
+            copy or several networks; if a shape differs, or if it is partial.
+    """
+    found = read_tensors(path)
+    wanted = backbone.state_dict()
+    if prefix is None:
+        prefix = _find_prefix(found, list(wanted), path)
+    inside = {
+        name.removeprefix(prefix): value
+        for name, value in found.items()
+        if name.startswith(prefix)
+    }
+    report = _compare(str(path), prefix, inside, wanted)
+    _check(report, backbone, allow_partial)
+    backbone.load_state_dict({name: inside[name] for name in report.matched}, strict=False)
+    return report
+
+
+def _compare(
+    path: str, prefix: str, inside: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> KeyReport:
+    both = [name for name in wanted if name in inside]
+    mismatched = [
+        Mismatch(name, tuple(inside[name].shape), tuple(wanted[name].shape))
+        for name in both
+        if inside[name].shape != wanted[name].shape
+    ]
+    wrong = {mismatch.name for mismatch in mismatched}
+    return KeyReport(
+        path=path,
+        prefix=prefix,
+        matched=[name for name in both if name not in wrong],
+        missing=[name for name in wanted if name not in inside],
+        unexpected=[name for name in inside if name not in wanted],
+        mismatched=mismatched,
+    )
+
+
+def _check(report: KeyReport, backbone: nn.Module, allow_partial: bool) -> None:
+    """Raise ValueError unless the backbone is all there."""
+    if report.mismatched:
+        shapes = _some([_shapes(mismatch) for mismatch in report.mismatched])
+        raise ValueError(
+            f'{report.path} is of another network: {len(report.mismatched)} tensors have '
+            f'another shape, such as {shapes}; give `backbone` in the config the depth '
+            'and width that the checkpoint was trained with'
+        )
+    if not report.matched:
+        raise ValueError(
+            f'{report.path} has no tensor of the backbone under the prefix '
+            f'{report.prefix!r}; give one that it has, or none'
+        )
+    # old checkpoints do not count batches, and nothing depends on it
+    missing = [name for name in report.missing if not name.endswith('num_batches_tracked')]
+    parts = {name for name, _ in backbone.named_children()}
+    deeper = [name for name in report.unexpected if name.partition('.')[0] in parts]
+    if (missing or deeper) and not allow_partial:
+        raise ValueError(
+            f'{report.path} fits the backbone in part: {len(report.matched)} tensors '
+            f'match, {len(missing)} of the backbone are not in it ({_some(missing)}) and '
+            f'{len(deeper)} of a deeper one are ({_some(deeper)}); give the backbone it '
+            'was trained with, or allow a partial load with --allow-partial '
+            '(`allow_partial=True`)'
+        )
+
+
+def _find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Path) -> str:
+    """The prefix under which most of the wanted names are found."""
+    names = set(wanted)
+    counts: Counter[str] = Counter()
+    for name in found:
+        counts.update(head for head, tail in _splits(name) if tail in names)
+    if not counts:
+        raise ValueError(
+            f'{path} has no tensor of the backbone: it holds {_some(list(found))}, the '
+            f'backbone {_some(wanted)}; is it a checkpoint of another kind of network?'
+        )
+    most = max(counts.values())
+    best = sorted(head for head, count in counts.items() if count == most)
+    students = [head for head in best if not _COPIES & set(re.split(r'[^a-z0-9]+', head))]
+    if not students:
+        raise ValueError(
+            f'{path} has the backbone only as a momentum copy, under {_some(best)}; to '
+            f'load that, say so with --pretrained-prefix {best[0]} (`prefix`)'
+        )
+    first = students[0]
+    for other in students[1:]:
+        if any(
+            not torch.equal(found[first + name], found[other + name])
+            for name in wanted
+            if first + name in found and other + name in found
+        ):
+            raise ValueError(
+                f'{path} holds several such networks, under {_some(students)}; choose '
+                'one with --pretrained-prefix (`prefix`)'
+            )
+    return first
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """('', a.b.c), (a., b.c), (a.b., c)."""
+    yield '', name
+    for dot in re.finditer(r'\.', name):
+        yield name[: dot.end()], name[dot.end() :]
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Every named tensor of a checkpoint, names of nested dictionaries joined by dots.
+
+    Pickles are read by torch's safe reader. What it refuses, such as MMEngine's own
+    checkpoints with their log in them, is read by Python's, and the log
+    says so.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
+    try:
+        content = _read(path)
+    except Exception as error:
+        raise ValueError(
+            f'{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint '
+            f'({type(error).__name__}: {_first_line(error)}); it may be cut off: copy '
+            'or download it again'
+        ) from error
+    return dict(_flat(content, ''))
+
+
+def _read(path: Path) -> object:
+    if path.suffix == '.safetensors':
+        from safetensors.torch import load_file  # comes with timm; nothing else needs it
+
+        return load_file(path)
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        content = torch.load(path, map_location='cpu', weights_only=False)
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+        print_log(
+            f'{path} holds more than tensors (such as '
+            f'{refused[1] if refused else _first_line(error)}) and was read with '
+            "Python's pickle, which runs what a file says: use files you trust",
+            'current',
+            logging.WARNING,
+        )
+        return content
+
+
+def _flat(node: object, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(node, Tensor):
+        yield name, node
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flat(value, f'{name}.{key}' if name else str(key))
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line), 'no message')
+
+
+def _shapes(mismatch: Mismatch) -> str:
+    return f'{mismatch.name} {mismatch.have} where the backbone has {mismatch.want}'
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    return ', '.join(names[:count]) + (' ...' if len(names) > count else '') or 'none'
