@@ -29,7 +29,8 @@ def check(path: Path) -> None:
     check_keys(cfg)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    # a config that only evaluates has none
+    wrapper = cfg.get('optim_wrapper') and build_optim_wrapper(model, cfg.optim_wrapper)
     for schedule in as_list(cfg.get('param_scheduler')):
         schedule.setdefault('end', cfg.train_cfg.max_epochs)
         default_args = dict(optimizer=wrapper, epoch_length=100)

@@ -84,6 +84,26 @@ def check_overrides(cfg: Config, options: dict) -> None:
                 f'--cfg-options {key}: the config has no {name!r} to override{hint}; '
                 'values inside are named by their path, such as train_cfg.max_epochs'
             )
+        node: object = cfg
+        parts = key.split('.')
+        for place, part in enumerate(parts):
+            if isinstance(node, list) and not part.isdigit():
+                path, rest = '.'.join(parts[:place]), '.'.join(parts[place:])
+                kinds = ', '.join(
+                    f'{path}.{i}.{rest} of {item.get("type")}'
+                    for i, item in enumerate(node)
+                    if isinstance(item, dict)
+                )
+                raise ValueError(
+                    f'--cfg-options {key}: {path} is a list; name the element: {kinds}'
+                )
+            node = _inside(node, part)
+
+
+def _inside(node: object, part: str) -> object:
+    if isinstance(node, list):
+        return node[int(part)] if int(part) < len(node) else None
+    return node.get(part) if isinstance(node, (dict, Config)) else None
 
 
 def find_problems(cfg: Config) -> Iterator[str]:

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmlogo.config import load_config
-from mmlogo.engine.lint import check_keys
+from mmlogo.engine.lint import check_keys, check_overrides
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_sound_config_passes(cfg):
         ({'global_batchsize': 4}, 'global_batchsize', 'global_batch_size'),
         ({'randomness.sed': 4}, r'randomness\.sed', 'seed'),
         ({'auto_scale_lr.base_batchsize': 4}, 'base_batchsize', 'base_batch_size'),
-        ({'val_evaluator.temprature': 4}, 'temprature', 'temperature'),
+        ({'val_evaluator.0.temprature': 4}, 'temprature', 'temperature'),
         ({'env_cfg.mp_conf': 4}, 'mp_conf', 'mp_cfg'),
     ],
 )
@@ -113,3 +113,11 @@ def test_variables_and_keywords_of_bases_pass(cfg):
         }
     )
     check_keys(cfg)
+
+
+def test_an_element_of_a_list_is_overridden_by_its_number():
+    cfg = load_config('mmlogo::simsiam_r18_cifar10.py')
+    check_overrides(cfg, {'val_evaluator.0.k': 5, 'val_evaluator.9.k': 5})
+    message = r'val_evaluator is a list; name the element: val_evaluator\.0\.k of KNNMetric'
+    with pytest.raises(ValueError, match=message):
+        check_overrides(cfg, {'val_evaluator.k': 5})
