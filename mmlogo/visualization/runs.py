@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -176,9 +177,7 @@ def epoch_length(rows: Sequence[Mapping]) -> float:
         if 'loss' in row:
             firsts[row['epoch']] = min(row['step'], firsts.get(row['epoch'], row['step']))
     epochs = sorted(firsts)
-    lengths = {
-        (firsts[b] - firsts[a]) / (b - a) for a, b in zip(epochs, epochs[1:], strict=False)
-    }
+    lengths = {(firsts[b] - firsts[a]) / (b - a) for a, b in pairwise(epochs)}
     if len(epochs) > 2 and len(lengths) == 1 and max(lengths) >= least:
         return max(lengths)
     return least
@@ -221,7 +220,9 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
         folder=folder,
         cfg=load_config(str(configs[-1])) if configs else None,
         notes=notes,
-        scalars={name: sorted(points.items()) for name, points in scalars.items() if points},
+        scalars={
+            name: sorted(points.items()) for name, points in scalars.items() if points
+        },
         unit=unit,
         done=_done(rows, notes, unit),
     )

@@ -1,0 +1,146 @@
+"""Which views an objective pulls together and which it pushes apart."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from mmlogo.views.spec import ViewSpec
+from mmlogo.visualization.theme import LIGHT, Theme, new_figure
+from mmlogo.visualization.views import label_of
+
+
+class Relations(NamedTuple):
+    """Pairs of views by their labels.
+
+    `pull` has (view, target), both ways round where each is the other's target.
+    """
+
+    pull: list[tuple[str, str]]
+    push: list[tuple[str, str]]
+
+
+def relations_of(specs: Sequence[ViewSpec], head: object) -> Relations:
+    """What the views' roles and a head say.
+
+    Globals are pulled to each other, or each to the later ones where the head has
+    `gg_pairs` of one side; locals to every global; locals are pushed from each other
+    where the head has an affinity.
+    """
+    labels = [label_of(specs, place) for place in range(len(specs))]
+    by_role: dict[str, list[str]] = {'global': [], 'local': []}
+    for label, spec in zip(labels, specs, strict=True):
+        by_role[spec.role].append(label)
+    one_sided = getattr(head, 'gg_pairs', 'symmetric') == 'one_sided'
+    pairs = itertools.combinations if one_sided else itertools.permutations
+    pull = list(pairs(by_role['global'], 2))
+    pull += itertools.product(by_role['local'], by_role['global'])
+    pushed = getattr(head, 'affinity', None) is not None
+    push = list(itertools.combinations(by_role['local'], 2)) if pushed else []
+    return Relations(pull, push)
+
+
+def draw_relations(
+    specs: Sequence[ViewSpec],
+    relations: Relations,
+    path: str | os.PathLike,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Draw views as points, globals above locals, and an arrow for every pair.
+
+    Args:
+        specs: One per view, globals first.
+        relations: Of their labels.
+        path: File to write; its ending says which kind.
+        theme: Colours.
+    """
+    figure = new_figure(2.6, 2.6, theme)
+    axes = figure.add_subplot()
+    axes.set(xlim=(-0.15, 1.15), ylim=(-0.42, 1.32))
+    axes.set_axis_off()
+    places: dict[str, tuple[float, float]] = {}
+    for role, y in (('global', 0.95), ('local', 0.2)):
+        mine = [label_of(specs, p) for p, spec in enumerate(specs) if spec.role == role]
+        for n, label in enumerate(mine):
+            places[label] = (0.5 if len(mine) == 1 else n / (len(mine) - 1), y)
+    if not any(spec.role == 'local' for spec in specs):
+        places = {label: (x, 0.6) for label, (x, _) in places.items()}
+    place_of = {label: n for n, label in enumerate(places)}
+    pull = set(relations.pull)
+    for a, b in relations.pull:
+        both = (b, a) in pull
+        if both and b < a:
+            continue  # drawn with its opposite
+        steps = abs(place_of[a] - place_of[b]) if a[0] == b[0] else 0
+        bend = -0.22 * max(0, steps - 1)
+        colour = theme.roles['global' if a[0] == 'g' else 'local']
+        _arrow(axes, places[a], places[b], '<|-|>' if both else '-|>', colour, bend, '-')
+    for a, b in relations.push:
+        bend = 0.25 + 0.12 * (place_of[b] - place_of[a])
+        _arrow(axes, places[a], places[b], '|-|', theme.faint, bend, (0, (3, 2)))
+    for label, (x, y) in places.items():
+        colour = theme.roles['global' if label[0] == 'g' else 'local']
+        axes.text(
+            x,
+            y,
+            label,
+            ha='center',
+            va='center',
+            color=theme.paper,
+            fontsize=9,
+            fontweight='bold',
+            zorder=5,
+            bbox=dict(boxstyle='circle,pad=0.35', fc=colour, ec='none'),
+        )
+    axes.text(
+        0.5,
+        1.3,
+        'pulled to its target',
+        ha='center',
+        va='top',
+        fontsize=7.5,
+        color=theme.ink,
+    )
+    if relations.push:
+        axes.text(
+            0.5,
+            -0.4,
+            'pushed apart (dashed)',
+            ha='center',
+            va='bottom',
+            fontsize=7.5,
+            color=theme.faint,
+        )
+    figure.savefig(path)
+    return figure
+
+
+def _arrow(
+    axes: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    style: str,
+    colour: str,
+    bend: float,
+    dashes: object,
+) -> None:
+    axes.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle=style,
+            connectionstyle=f'arc3,rad={bend:.3f}',
+            shrinkA=13,
+            shrinkB=13,
+            mutation_scale=9 if '>' in style else 4,
+            color=colour,
+            lw=1.4,
+            ls=dashes,
+        )
+    )
