@@ -14,7 +14,7 @@ from mmlogo.visualization.curves import NAMES, label_ends, prepare
 from mmlogo.visualization.runs import Points, Run
 from mmlogo.visualization.theme import LIGHT, Theme, new_figure
 
-SIZE = (4.6, 2.5)  # inches
+SIZE = (4.0, 2.5)  # inches
 _FEW = 3  # with fewer epochs a mean over each would hide more than it shows
 
 # measure -> its title, the text below it
@@ -143,9 +143,13 @@ def draw_chart(
     """
     figure = new_figure(*SIZE, theme)
     axes = figure.add_subplot()
-    prepare(axes, title, 9, theme)
-    axes.tick_params(labelsize=7.5)
-    axes.xaxis.label.set(color=theme.faint, fontsize=7.5)
+    values = [y for line in lines for _, y in line.points]
+    spread = spreads(values) and limits is None
+    prepare(axes, f'{title} (log)' if spread else title, 10.5, theme)
+    if spread:
+        axes.set_yscale('log')
+    axes.tick_params(labelsize=8)
+    axes.xaxis.label.set(color=theme.faint, fontsize=8)
     axes.set_xlabel(unit)
     labels = []
     for line in lines:
@@ -158,19 +162,30 @@ def draw_chart(
             x, y = zip(*epoch_means(line.points), strict=True)
         mark: dict[str, Any] = dict(marker='o', ms=3) if len(x) < 25 else {}
         axes.plot(x, y, color=colour, lw=1.6, ls=dashes, gid=line.name, **mark)
-        labels.append((y[-1], f'{line.name}  {y[-1]:.3g}', colour))
+        labels.append((y[-1], f'{line.name}  {short(y[-1])}', colour))
     axes.set_xlim(left=0)
     if level:
         axes.axhline(level[0], color=theme.faint, lw=0.9, ls=(0, (4, 3)))
         labels.append((level[0], level[1], theme.faint))
     if limits:
         axes.set_ylim(*limits)
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    if not spread:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
     offset = axes.yaxis.get_offset_text()
-    offset.set(color=theme.faint, fontsize=7)
-    label_ends(axes, labels, gap=0.085)
+    offset.set(color=theme.faint, fontsize=7.5)
+    label_ends(axes, labels, gap=0.095, size=8.5)
     figure.savefig(path)
     return figure
+
+
+def spreads(values: Sequence[float]) -> bool:
+    """Whether most of the values would lie on the axis of a linear scale."""
+    return min(values) > 0 and max(values) > 30 * float(np.median(values))
+
+
+def short(value: float) -> str:
+    """Three digits, or the whole number of a large one."""
+    return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'
 
 
 def shared_limits(groups: Mapping[str, Sequence[Line]]) -> tuple[float, float]:

@@ -166,16 +166,19 @@ def _draw_knn(
 
 
 def label_ends(
-    axes: Axes, labels: list[tuple[float, str, str]], gap: float = 0.055
+    axes: Axes,
+    labels: list[tuple[float, str, str]],
+    gap: float = 0.055,
+    size: float = 7.5,
 ) -> None:
     """Names (value, text, colour) right of the axes, where none covers another.
 
-    `gap` is the least distance between two, as a share of the axes' height.
+    `gap` is the least distance between two, as a share of the axes' height; `size` of
+    the text, points.
     """
-    low, high = axes.get_ylim()
-    gap = gap * (high - low)
     labels = sorted(labels, key=lambda label: label[0])
-    places = [value for value, _, _ in labels]
+    heights = axes.transData.transform([(0, value) for value, _, _ in labels])
+    places = axes.transAxes.inverted().transform(heights)[:, 1].tolist()
     for _ in range(50):  # push apart those that would overlap
         for i in range(1, len(places)):
             overlap = gap - (places[i] - places[i - 1])
@@ -186,10 +189,10 @@ def label_ends(
         axes.annotate(
             text,
             (1, place),
-            xycoords=('axes fraction', 'data'),
+            xycoords='axes fraction',
             xytext=(7, 0),
             textcoords='offset points',
-            fontsize=7.5,
+            fontsize=size,
             color=colour,
             va='center',
             fontweight='normal' if text.startswith('raw') else 'bold',

@@ -60,9 +60,9 @@ def draw_relations(
         path: File to write; its ending says which kind.
         theme: Colours.
     """
-    figure = new_figure(2.6, 2.6, theme)
+    figure = new_figure(2.0, 2.0, theme)
     axes = figure.add_subplot()
-    axes.set(xlim=(-0.15, 1.15), ylim=(-0.42, 1.32))
+    axes.set(xlim=(-0.18, 1.18), ylim=(-0.3, 1.35))
     axes.set_axis_off()
     places: dict[str, tuple[float, float]] = {}
     for role, y in (('global', 0.95), ('local', 0.2)):
@@ -70,7 +70,7 @@ def draw_relations(
         for n, label in enumerate(mine):
             places[label] = (0.5 if len(mine) == 1 else n / (len(mine) - 1), y)
     if not any(spec.role == 'local' for spec in specs):
-        places = {label: (x, 0.6) for label, (x, _) in places.items()}
+        places = {label: (x, 0.5) for label, (x, _) in places.items()}
     place_of = {label: n for n, label in enumerate(places)}
     pull = set(relations.pull)
     for a, b in relations.pull:
@@ -97,25 +97,6 @@ def draw_relations(
             fontweight='bold',
             zorder=5,
             bbox=dict(boxstyle='circle,pad=0.35', fc=colour, ec='none'),
-        )
-    axes.text(
-        0.5,
-        1.3,
-        'pulled to its target',
-        ha='center',
-        va='top',
-        fontsize=7.5,
-        color=theme.ink,
-    )
-    if relations.push:
-        axes.text(
-            0.5,
-            -0.4,
-            'pushed apart (dashed)',
-            ha='center',
-            va='bottom',
-            fontsize=7.5,
-            color=theme.faint,
         )
     figure.savefig(path)
     return figure

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize
 
 from mmlogo.engine.launch import set_data_root
 from mmlogo.registry import MODELS
@@ -50,8 +51,10 @@ from mmlogo.visualization.views import draw_crops, label_of, make_view
 NEIGHBOURS = 8
 QUERIES = 1000  # of a map; among them are those whose neighbours are shown
 BANK = 10_000  # searched for neighbours
+THUMBNAILS = 60  # on a map, where there is room
 BATCH = 64  # images whose cells share their principal components
 RECIPE_SAMPLES = 3  # shown of each way to make views
+NO_CONFIG = 'no config (*.py) in the work dir'
 
 _COLLAPSE = re.compile(r'collapse/(?P<measure>[^/]+)/(?P<crop>[^/]+)')
 _SPEED = ('images_per_s', 'data_wait', 'memory_mb')
@@ -181,6 +184,7 @@ def write_report(
         sections.append(section())
         done = sections[-1]
         say(f'{done.title.lower()}: ' + ('done' if done.groups else 'omitted'))
+        done.omitted = merged(done.omitted)
         for reason in done.omitted:
             say(f'  not shown: {reason}')
     page = out / 'report.html'
@@ -228,21 +232,33 @@ def accuracy_title(scalar: str, runs: Iterable[Run]) -> str:
 def runs_section(runs: Sequence[Run]) -> Section:
     """The table and the cards are the template's; here is what they lack."""
     section = Section('runs', 'Runs', groups=[Group('')])
-    for run in runs:
-        if not run.notes:
-            section.omitted.append(
-                f'{run.name} has no runs.jsonl (default_hooks.provenance writes it): '
-                'command, commit, seed, hardware and times are not known'
-            )
-        if run.cfg is None:
-            section.omitted.append(f'{run.name} has no config (*.py) in its work dir')
-        if not any(a.k is not None for a in run.accuracies()):
-            section.omitted.append(f'{run.name} has logged no k-NN accuracy yet')
-        if 'online/top1' not in run.scalars:
-            section.omitted.append(
-                f'{run.name} has logged no accuracy of an online probe (online/top1)'
-            )
+    for reason, lacking in (
+        (
+            'no runs.jsonl (default_hooks.provenance writes it), so command, commit, '
+            'seed, hardware and times are not known',
+            [run for run in runs if not run.notes],
+        ),
+        (NO_CONFIG, [run for run in runs if run.cfg is None]),
+        (
+            'no k-NN accuracy was logged',
+            [run for run in runs if all(a.k is None for a in run.accuracies())],
+        ),
+        (
+            'no accuracy of an online probe (online/top1) was logged',
+            [run for run in runs if 'online/top1' not in run.scalars],
+        ),
+    ):
+        section.omitted += [f'{run.name}: {reason}' for run in lacking]
     return section
+
+
+def merged(reasons: Iterable[str]) -> list[str]:
+    """`run: reason` of several runs as one line for each reason."""
+    names: dict[str, list[str]] = {}
+    for reason in reasons:
+        name, colon, why = reason.partition(': ')
+        names.setdefault(why if colon else reason, []).append(name if colon else '')
+    return [f'{", ".join(who)}: {why}' if who[0] else why for why, who in names.items()]
 
 
 def curves_section(runs: Sequence[Run], album: Album) -> Section:
@@ -272,7 +288,12 @@ def curves_section(runs: Sequence[Run], album: Album) -> Section:
             'they have charts of their own.',
             'no loss was logged',
         ),
-        ('Learning rate', rates, '', 'no learning rate (lr) was logged'),
+        (
+            'Learning rate',
+            rates,
+            'Of the first group of parameters; runs of one schedule lie on each other.',
+            'no learning rate (lr) was logged',
+        ),
         (
             'k-NN accuracy, %',
             knn,
@@ -285,8 +306,19 @@ def curves_section(runs: Sequence[Run], album: Album) -> Section:
             'A linear classifier on the same features.',
             'no online or linear probe (*/top1) was logged',
         ),
-        ('Speed', speed, '', 'no images_per_s, data_wait or memory_mb was logged'),
-        ('Other scalars of the training step', rest, '', ''),
+        (
+            'Speed',
+            speed,
+            'Of training, on the hardware that a run names above. Waiting for data near 0 '
+            'means that the loader keeps up.',
+            'no images_per_s, data_wait or memory_mb was logged',
+        ),
+        (
+            'Other scalars of the training step',
+            rest,
+            'Diagnostics of the objective, which nothing is trained on.',
+            '',
+        ),
     ):
         if not keys:
             section.omitted += [f'{title}: {missing}'] if missing else []
@@ -357,14 +389,11 @@ def collapse_section(runs: Sequence[Run], album: Album) -> Section:
                 )
             )
         section.groups.append(group)
-    without = [
-        run.name for run in runs if not any(_COLLAPSE.fullmatch(s) for s in run.scalars)
+    section.omitted += [
+        f'{run.name}: no collapse/* was logged; older runs have none'
+        for run in runs
+        if not any(_COLLAPSE.fullmatch(s) for s in run.scalars)
     ]
-    if without:
-        section.omitted.append(
-            f'{", ".join(without)} logged no collapse/* (a hook writes them; older runs '
-            'have none)'
-        )
     aucs = {scalar: lines_of(runs, scalar) for scalar in _AUC}
     aucs = {scalar: lines for scalar, lines in aucs.items() if lines}
     if aucs:
@@ -415,7 +444,7 @@ def look_at(
             set_data_root(cfg, data_root)
         configs.append(cfg)
         if cfg is None:
-            sight.no_data.append(f'{run.name} has no config (*.py) in its work dir')
+            sight.no_data.append(f'{run.name}: {NO_CONFIG}')
     first = next((cfg for cfg in configs if cfg is not None), None)
     if first is None:
         return sight
@@ -442,10 +471,10 @@ def look_at(
         if cfg is None:
             continue
         if checkpoint is None:
-            sight.no_model.append(f'{run.name} has no checkpoint yet')
+            sight.no_model.append(f'{run.name}: no checkpoint yet')
         elif _data_of(cfg) != _data_of(first):
             sight.no_model.append(
-                f'{run.name} is evaluated on other data than {runs[0].name}; make a '
+                f'{run.name}: evaluated on other data than the first run; make it a '
                 'report of its own'
             )
         else:
@@ -474,7 +503,7 @@ def _look(run: Run, place: int, cfg: Config, checkpoint: Path, sight: Sight) -> 
     except ValueError as error:
         sight.no_map.append(f'{run.name}: {error}')
     if not encoder.has_maps:
-        sight.no_alignment.append(f'{run.name} has no neck with alignment maps')
+        sight.no_alignment.append(f'{run.name}: no alignment maps in the neck')
     elif colours is not None:
         alignment, factor = encoder.alignment(shown)
     return Look(
@@ -517,7 +546,7 @@ def views_section(runs: Sequence[Run], sight: Sight, album: Album) -> Section:
         views = (run.cfg.model.get('data_preprocessor') or {}).get('views')
         if views is None:
             section.omitted.append(
-                f"{run.name}: its views are made by its data set's pipeline, not by a "
+                f"{run.name}: views are made by the data set's pipeline, not by a "
                 'preprocessor that can repeat them'
             )
             continue
@@ -536,7 +565,16 @@ def views_section(runs: Sequence[Run], sight: Sight, album: Album) -> Section:
         group = Group(', '.join(run.name for run in users), _describe(specs), phone=3)
         for position in sight.chosen[:RECIPE_SAMPLES]:
             group.rows.append(
-                _view_row(sight.query, position, specs, relations, seed, number, album)
+                _view_row(
+                    sight.query,
+                    position,
+                    specs,
+                    relations,
+                    seed,
+                    number,
+                    sight.chosen[0],
+                    album,
+                )
             )
         group.caption = (
             f'Epoch 0, seed {seed}. A percentage is the share of the image that the view '
@@ -563,6 +601,7 @@ def _view_row(
     relations: Relations,
     seed: int,
     recipe: int,
+    first: int,
     album: Album,
 ) -> Row:
     image, index = query.images[position], int(query.index[position])
@@ -591,6 +630,8 @@ def _view_row(
                 mark=spec.role,
             )
         )
+    if position != first:
+        return Row(query.name(position), cells)
     pulls = ', '.join(f'{a} to {b}' for a, b in relations.pull)
     pushes = ', '.join(f'{a} from {b}' for a, b in relations.push)
     alt = f'Diagram: pulled {pulls or "none"}; pushed {pushes or "none"}.'
@@ -599,7 +640,8 @@ def _view_row(
         alt,
         lambda path, theme: draw_relations(specs, relations, path, theme),
     )
-    cells.append(Cell(diagram, 'pairs'))
+    text = 'arrow: pulled to' + ('; dashed: pushed apart' if relations.push else '')
+    cells.append(Cell(diagram, text, mark='diagram'))
     return Row(query.name(position), cells)
 
 
@@ -688,6 +730,9 @@ def map_section(sight: Sight, album: Album) -> Section:
 
 def _map(look: Look, query: Samples, album: Album) -> Picture:
     points = embed(look.query)
+    thumbnails = {
+        n: _thumbnail(query.images[n]) for n in evenly(len(query.images), THUMBNAILS)
+    }
     return album.drawn(
         f'map_{look.run.name}',
         f'Map of {len(query.images)} images by their features in {look.run.name}, '
@@ -697,12 +742,17 @@ def _map(look: Look, query: Samples, album: Album) -> Picture:
             query.labels,
             query.classes,
             path,
+            thumbnails,
             title=f'{look.run.name}, {look.checkpoint}',
             points=points,
             theme=theme,
             text=1.5,
         ),
     )
+
+
+def _thumbnail(image: Tensor) -> Tensor:
+    return resize(image, [64, 64], antialias=True)
 
 
 def dense_section(sight: Sight, album: Album) -> Section:
@@ -725,7 +775,8 @@ def dense_section(sight: Sight, album: Album) -> Section:
     )
     section.lead = (
         'The first three principal components of all cells of the last maps of '
-        f'{len(_batch(sight))} images, as red, green and blue. Cells of one colour are alike to the network: '
+        f'{len(_batch(sight))} images, as red, green and blue. Cells of one colour are '
+        'alike to the network: '
         'look for colours that follow the object and repeat from image to image. Which '
         'component is which colour differs from run to run.'
     )

@@ -111,7 +111,7 @@ class Run:
             f'{max(value for _, value in memory) / 1024:.2f} GiB' if memory else None
         )
         speed = self.scalars.get('images_per_s')
-        facts['speed, median'] = (
+        facts['median speed'] = (
             f'{median(value for _, value in speed):.0f} images/s' if speed else None
         )
         return facts
