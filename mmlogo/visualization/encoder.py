@@ -162,7 +162,7 @@ class Encoder:
         check_fits(self.model, str(checkpoint), parts)
         loaded = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
         weights = loaded.get('state_dict', loaded)
-        wanted = set(self.model.state_dict())
+        wanted: set[str] = set(self.model.state_dict())
         known = {name: value for name, value in weights.items() if name in wanted}
         self.model.load_state_dict(known, strict=False)
         self.model.to(get_device()).eval()
