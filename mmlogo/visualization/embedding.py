@@ -102,7 +102,7 @@ def draw_embedding(
     colours = _colours(len(classes), 0.0 if theme == LIGHT else 0.2)
     figure = Figure(figsize=SIZE, dpi=200, facecolor=theme.paper)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 0.95 if title else 1))
+    axes = figure.add_axes((0, 0, 1, 1 - 0.05 * text if title else 1))
     axes.set_axis_off()
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
     x, y = points.T
@@ -131,7 +131,9 @@ def draw_embedding(
             path_effects=[withStroke(linewidth=3, foreground=theme.paper)],
         )
     if title:
-        figure.text(0.012, 0.962, title, fontsize=9.5, fontweight='bold', color=theme.ink)
+        figure.text(
+            0.012, 0.955, title, fontsize=9.5 * text, fontweight='bold', color=theme.ink
+        )
     figure.savefig(path)
     return figure
 

@@ -168,8 +168,8 @@ def write_report(
     """
     if samples < 1:
         raise ValueError(f'--samples {samples}, but it must be at least 1')
-    album = Album(out / 'figures')
     sight = look_at(runs, checkpoints, samples, data_root, use_model, say)
+    album = Album(out / 'figures')  # now that nothing the user gave can be wrong
     sections: list[Section] = []
     for section in (
         lambda: runs_section(runs),
@@ -778,7 +778,8 @@ def dense_section(sight: Sight, album: Album) -> Section:
         f'{len(_batch(sight))} images, as red, green and blue. Cells of one colour are '
         'alike to the network: '
         'look for colours that follow the object and repeat from image to image. Which '
-        'component is which colour differs from run to run.'
+        'component is which colour differs from run to run. One colour all over is of '
+        'cells that hardly differ.'
     )
     group = Group('', phone=3)
     for order, position in enumerate(sight.chosen):
