@@ -304,8 +304,9 @@ class TestCharts:
 class TestRelations:
     def test_roles_and_the_head_say_who_is_pulled_and_pushed(self, tmp_path):
         head = nn.Module()
-        head.affinity = nn.Identity()
+        head.affinity, head.gg_pairs = nn.Identity(), 'symmetric'
         relations = relations_of(SPECS, head)
+        assert relations.together == []
         assert set(relations.pull) == {
             ('g1', 'g2'),
             ('g2', 'g1'),
@@ -317,10 +318,13 @@ class TestRelations:
         assert relations.pull == [('g1', 'g2'), ('g1', 'g3'), ('g2', 'g3')]
         assert relations.push == []
         assert relations_of(SPECS, head).push == []
+        # a head that does not say which of two globals is the target
+        plain = relations_of([GLOBAL] * 2, nn.Module())
+        assert (plain.pull, plain.together) == ([], [('g1', 'g2')])
 
     def test_the_diagram_has_an_arrow_for_each_pair(self, tmp_path):
         head = nn.Module()
-        head.affinity = nn.Identity()
+        head.affinity, head.gg_pairs = nn.Identity(), 'symmetric'
         relations = relations_of(SPECS, head)
         figure = draw_relations(SPECS, relations, tmp_path / 'a.png', LIGHT)
         (axes,) = figure.axes
@@ -527,6 +531,7 @@ def test_trained_networks_side_by_side(tmp_path, tiny_tree, capsys, monkeypatch)
     assert 'of images enlarged 4 times' in page.text['dense']
     assert 'Diagram: pulled g1 to g2, g2 to g1, l1 to g1' in html
     assert 'pushed l1 from l2.' in html
+    assert 'Diagram: pulled none; together g1 with g2; pushed none.' in html
 
     # a neighbour's mark and its cosine are those of the features
     run = read_run(folders[0])
@@ -564,5 +569,5 @@ def test_trained_networks_side_by_side(tmp_path, tiny_tree, capsys, monkeypatch)
 
     # which leaves the earlier page, and its pictures, as they were
     assert check((out / 'report.html').read_text()).text == page.text
-    with Image.open(out / 'figures' / 'loss.png') as image:
+    with Image.open(out / 'figures' / 'lr.png') as image:
         assert image.size == (800, 500)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
+from mmlogo.models.heads.logo_head import GG_PAIRS
 from mmlogo.views.spec import ViewSpec
 from mmlogo.visualization.theme import LIGHT, Theme, new_figure
 from mmlogo.visualization.views import label_of
@@ -19,31 +20,33 @@ from mmlogo.visualization.views import label_of
 class Relations(NamedTuple):
     """Pairs of views by their labels.
 
-    `pull` has (view, target), both ways round where each is the other's target.
+    `pull` has (view, target), both ways round where each is the other's target;
+    `together` those of which the head does not say which is the target.
     """
 
     pull: list[tuple[str, str]]
+    together: list[tuple[str, str]]
     push: list[tuple[str, str]]
 
 
 def relations_of(specs: Sequence[ViewSpec], head: object) -> Relations:
     """What the views' roles and a head say.
 
-    Globals are pulled to each other, or each to the later ones where the head has
-    `gg_pairs` of one side; locals to every global; locals are pushed from each other
-    where the head has an affinity.
+    Globals are pulled together, which way is what `gg_pairs` of the head says, where
+    it has it; locals are pulled to every global, and pushed from each other where the
+    head has an affinity.
     """
     labels = [label_of(specs, place) for place in range(len(specs))]
     by_role: dict[str, list[str]] = {'global': [], 'local': []}
     for label, spec in zip(labels, specs, strict=True):
         by_role[spec.role].append(label)
-    one_sided = getattr(head, 'gg_pairs', 'symmetric') == 'one_sided'
-    pairs = itertools.combinations if one_sided else itertools.permutations
-    pull = list(pairs(by_role['global'], 2))
+    sides = getattr(head, 'gg_pairs', None)
+    pull = [] if sides is None else list(GG_PAIRS[sides](by_role['global'], 2))
+    together = list(itertools.combinations(by_role['global'], 2)) if sides is None else []
     pull += itertools.product(by_role['local'], by_role['global'])
     pushed = getattr(head, 'affinity', None) is not None
     push = list(itertools.combinations(by_role['local'], 2)) if pushed else []
-    return Relations(pull, push)
+    return Relations(pull, together, push)
 
 
 def draw_relations(
@@ -73,14 +76,15 @@ def draw_relations(
         places = {label: (x, 0.5) for label, (x, _) in places.items()}
     place_of = {label: n for n, label in enumerate(places)}
     pull = set(relations.pull)
-    for a, b in relations.pull:
+    for a, b in relations.pull + relations.together:
         both = (b, a) in pull
         if both and b < a:
             continue  # drawn with its opposite
         steps = abs(place_of[a] - place_of[b]) if a[0] == b[0] else 0
         bend = -0.22 * max(0, steps - 1)
         colour = theme.roles['global' if a[0] == 'g' else 'local']
-        _arrow(axes, places[a], places[b], '<|-|>' if both else '-|>', colour, bend, '-')
+        style = '-' if (a, b) in relations.together else '<|-|>' if both else '-|>'
+        _arrow(axes, places[a], places[b], style, colour, bend, '-')
     for a, b in relations.push:
         bend = 0.25 + 0.12 * (place_of[b] - place_of[a])
         _arrow(axes, places[a], places[b], '|-|', theme.faint, bend, (0, (3, 2)))

@@ -533,8 +533,9 @@ def views_section(runs: Sequence[Run], sight: Sight, album: Album) -> Section:
         'Views',
         'What training makes of an image, cut and coloured by its own pipeline. Boxes on '
         'the image are the crops of the views beside it: blue for global, orange for '
-        'local. The diagram has the pairs: an arrow leads from a view to the target it '
-        'is pulled to, a dashed line joins two that are pushed apart.',
+        'local. The diagram has the pairs, by the roles of the views: an arrow leads from '
+        'a view to the target it is pulled to, a plain line joins two that are pulled '
+        'together, a dashed one two that are pushed apart.',
         omitted=list(sight.no_data),
     )
     if sight.query is None:
@@ -633,14 +634,20 @@ def _view_row(
     if position != first:
         return Row(query.name(position), cells)
     pulls = ', '.join(f'{a} to {b}' for a, b in relations.pull)
+    joins = ', '.join(f'{a} with {b}' for a, b in relations.together)
     pushes = ', '.join(f'{a} from {b}' for a, b in relations.push)
-    alt = f'Diagram: pulled {pulls or "none"}; pushed {pushes or "none"}.'
+    alt = (
+        f'Diagram: pulled {pulls or "none"}; together {joins or "none"}; '
+        f'pushed {pushes or "none"}.'
+    )
     diagram = album.drawn(
         f'views{recipe}_pairs',
         alt,
         lambda path, theme: draw_relations(specs, relations, path, theme),
     )
-    text = 'arrow: pulled to' + ('; dashed: pushed apart' if relations.push else '')
+    names = ('arrow: pulled to', 'line: pulled together', 'dashed: pushed apart')
+    shown = zip(names, relations, strict=True)
+    text = '; '.join(name for name, pairs in shown if pairs)
     cells.append(Cell(diagram, text, mark='diagram'))
     return Row(query.name(position), cells)
 
