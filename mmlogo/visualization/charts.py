@@ -36,12 +36,12 @@ MEASURES = {
     ),
     'alpha_req': (
         'Alpha-ReQ',
-        'How fast the eigenvalues of the covariance decay: large values are few '
-        'directions, near 1 is what generalises best.',
+        'How fast the eigenvalues of the covariance decay: the larger, the fewer '
+        'directions hold most of the variance.',
     ),
     'top1': (
         'Retrieval',
-        'How often the nearest view of another kind is of the same image, per cent.',
+        "How often a view's nearest other view is of the same image, per cent.",
     ),
 }
 CROPS = {
