@@ -39,6 +39,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmlogo', 'mmlogo.*']),
+    package_data={'mmlogo.visualization': ['*.jinja']},
     python_requires='>=3.10,<3.14',
     install_requires=[
         'jaxtyping',
@@ -54,11 +55,13 @@ setup(
     ],
     extras_require={
         'quickstart': ['matplotlib', 'scikit-image', 'scikit-learn'],
+        'report': ['jinja2', 'matplotlib', 'scikit-learn'],
         'detection': ['onedl-mmdetection>=3.5', 'pycocotools'],
         'tests': [
             'beartype',
             'codespell',
             'import-linter',
+            'jinja2',
             'matplotlib',
             'mypy',
             'pytest',

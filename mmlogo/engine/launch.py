@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -330,8 +330,12 @@ def use_scaled_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def check_fits(model: nn.Module, checkpoint: str) -> None:
+def check_fits(
+    model: nn.Module, checkpoint: str, parts: Sequence[str] = ('backbone',)
+) -> None:
     """Refuse a checkpoint of another backbone; MMEngine would score random weights.
+
+    `parts` are the model's attributes that have to fit.
 
     Raises:
         ValueError: Naming the tensors that are missing or have another shape.
@@ -343,14 +347,14 @@ def check_fits(model: nn.Module, checkpoint: str) -> None:
         f'{name} {tuple(value.shape)} is '
         + (f'{tuple(found[name].shape)} in it' if name in found else 'not in it')
         for name, value in wanted.items()
-        if name.startswith('backbone.')
+        if name.startswith(tuple(f'{part}.' for part in parts))
         and (name not in found or found[name].shape != value.shape)
     ]
     if wrong:
         raise ValueError(
             f'{checkpoint} is of another network than the config: {len(wrong)} tensors of '
-            f'the backbone do not fit, such as {"; ".join(wrong[:3])}; give the config '
-            'that the checkpoint was trained with'
+            f'the {" and ".join(parts)} do not fit, such as {"; ".join(wrong[:3])}; give '
+            'the config that the checkpoint was trained with'
         )
 
 

@@ -1,4 +1,7 @@
-"""Pictures: views, curves, embeddings. Needs matplotlib; maps need scikit-learn."""
+"""Pictures: views, curves, embeddings. Needs matplotlib; maps need scikit-learn.
+
+A page about runs, `mmlogo.visualization.report`, needs jinja2 as well.
+"""
 
 from mmlogo.visualization.comparison import draw_comparison
 from mmlogo.visualization.curves import draw_curves

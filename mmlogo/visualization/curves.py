@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-INK, FAINT = '#22262b', '#6b727b'
-SHADES = ('#1d4f91', '#d1590c', '#3b7d4f', '#7b4b94', '#8a6d1f', '#4b8a99')
+from mmlogo.visualization.runs import epoch_length, logs_of, read_rows
+from mmlogo.visualization.theme import LIGHT, Theme
+
+INK, FAINT, SHADES = LIGHT.ink, LIGHT.faint, LIGHT.shades
 NAMES = {
     'loss': 'loss',
     'loss_gg': 'global to global',
@@ -42,13 +43,7 @@ def find_scalars(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    found = sorted(path.glob('*/vis_data/scalars.json'))  # folders are timestamps
-    if not found:
-        raise FileNotFoundError(
-            f'no scalars in {path}: expected {path}/<timestamp>/vis_data/scalars.json; '
-            'give the work dir of a run with LocalVisBackend, or the file itself'
-        )
-    return found[-1]
+    return logs_of(path)[-1]
 
 
 def read_scalars(path: str | os.PathLike) -> Scalars:
@@ -67,9 +62,9 @@ def read_scalars(path: str | os.PathLike) -> Scalars:
         ValueError: If it holds neither losses nor k-NN accuracies.
     """
     file = find_scalars(path)
-    rows = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+    rows = read_rows(file)
     train = [row for row in rows if 'epoch' in row]
-    length = max((row['step'] / row['epoch'] for row in train), default=1.0)
+    length = epoch_length(rows)
     losses: dict[str, list[tuple[float, float]]] = {}
     knn: dict[int, list[tuple[float, float]]] = {}
     for row in train:
@@ -170,12 +165,20 @@ def _draw_knn(
     label_ends(axes, labels)
 
 
-def label_ends(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
-    """Names (value, text, colour) right of the axes, where none covers another."""
-    low, high = axes.get_ylim()
-    gap = 0.055 * (high - low)
+def label_ends(
+    axes: Axes,
+    labels: list[tuple[float, str, str]],
+    gap: float = 0.055,
+    size: float = 7.5,
+) -> None:
+    """Names (value, text, colour) right of the axes, where none covers another.
+
+    `gap` is the least distance between two, as a share of the axes' height; `size` of
+    the text, points.
+    """
     labels = sorted(labels, key=lambda label: label[0])
-    places = [value for value, _, _ in labels]
+    heights = axes.transData.transform([(0, value) for value, _, _ in labels])
+    places = axes.transAxes.inverted().transform(heights)[:, 1].tolist()
     for _ in range(50):  # push apart those that would overlap
         for i in range(1, len(places)):
             overlap = gap - (places[i] - places[i - 1])
@@ -186,21 +189,22 @@ def label_ends(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
         axes.annotate(
             text,
             (1, place),
-            xycoords=('axes fraction', 'data'),
+            xycoords='axes fraction',
             xytext=(7, 0),
             textcoords='offset points',
-            fontsize=7.5,
+            fontsize=size,
             color=colour,
             va='center',
             fontweight='normal' if text.startswith('raw') else 'bold',
         )
 
 
-def prepare(axes: Axes, title: str, size: float) -> None:
-    axes.set_title(title, fontsize=size, color=INK, loc='left', fontweight='bold')
+def prepare(axes: Axes, title: str, size: float, theme: Theme = LIGHT) -> None:
+    axes.set_facecolor(theme.paper)
+    axes.set_title(title, fontsize=size, color=theme.ink, loc='left', fontweight='bold')
     axes.spines[['top', 'right']].set_visible(False)
-    axes.spines[['left', 'bottom']].set_color('#b9bec5')
-    axes.tick_params(labelsize=6.5, colors=FAINT, color='#b9bec5', length=2.5)
-    axes.grid(axis='y', color='#e6e8eb', lw=0.6)
+    axes.spines[['left', 'bottom']].set_color(theme.rule)
+    axes.tick_params(labelsize=6.5, colors=theme.faint, color=theme.rule, length=2.5)
+    axes.grid(axis='y', color=theme.grid, lw=0.6)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -16,6 +16,8 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
+from mmlogo.visualization.theme import LIGHT, Theme
+
 SIZE = (8.0, 5.2)  # inches
 ASPECT = SIZE[0] / SIZE[1]
 APART = 0.045  # between thumbnails, as a share of the width
@@ -64,6 +66,10 @@ def draw_embedding(
     path: str | os.PathLike,
     thumbnails: Mapping[int, Tensor] | None = None,
     title: str = '',
+    *,
+    points: np.ndarray | None = None,
+    theme: Theme = LIGHT,
+    text: float = 1.0,
 ) -> Figure:
     """Draw a 2-D map of features, each class named at the median of its points.
 
@@ -75,6 +81,9 @@ def draw_embedding(
         thumbnails: Position in `features` -> (3, H, W) uint8, the images that may
             be shown; those are that keep clear of names and of one another.
         title: A line above the map.
+        points: (N, 2), what `embed` made of the features; None makes it here.
+        theme: Colours.
+        text: By what the size of names and points is multiplied.
 
     Raises:
         ValueError: If there is not one label per feature, or one is no class.
@@ -88,18 +97,19 @@ def draw_embedding(
             f'labels from {int(labels.min())} to {int(labels.max())}, but there are '
             f'{len(classes)} classes; labels are positions in `classes`'
         )
-    points, label = embed(features), labels.cpu().numpy()
+    points, label = embed(features) if points is None else points, labels.cpu().numpy()
     points = (points - points.min(0)) / np.ptp(points, axis=0)
-    colours = _colours(len(classes))
-    figure = Figure(figsize=SIZE, dpi=200, facecolor='white')
+    colours = _colours(len(classes), 0.0 if theme == LIGHT else 0.2)
+    figure = Figure(figsize=SIZE, dpi=200, facecolor=theme.paper)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 0.95 if title else 1))
+    axes = figure.add_axes((0, 0, 1, 1 - 0.05 * text if title else 1))
     axes.set_axis_off()
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
     x, y = points.T
-    axes.scatter(x, y, s=10, c=[colours[i] for i in label], alpha=0.75, lw=0, gid='points')
+    shades = [colours[i] for i in label]
+    axes.scatter(x, y, s=10 * text, c=shades, alpha=0.75, lw=0, gid='points')
     present = [i for i in range(len(classes)) if (label == i).any()]
-    half = np.array([(0.0062 * len(classes[i]) + 0.006, 0.02) for i in present])
+    half = np.array([(0.0062 * len(classes[i]) + 0.006, 0.02) for i in present]) * text
     medians = np.array([_medoid(points[label == i]) for i in present])
     places = _apart(medians, half)
     thumbnails = thumbnails or {}
@@ -112,25 +122,33 @@ def draw_embedding(
             at[0],
             at[1],
             classes[i],
-            fontsize=9,
+            fontsize=9 * text,
             fontweight='bold',
             color=colours[i],
             ha='center',
             va='center',
             zorder=10,
-            path_effects=[withStroke(linewidth=3, foreground='white')],
+            path_effects=[withStroke(linewidth=3, foreground=theme.paper)],
         )
     if title:
-        figure.text(0.012, 0.962, title, fontsize=9.5, fontweight='bold', color='#22262b')
+        figure.text(
+            0.012, 0.955, title, fontsize=9.5 * text, fontweight='bold', color=theme.ink
+        )
     figure.savefig(path)
     return figure
 
 
-def _colours(count: int) -> list[str]:
-    """Hues all round at three depths of Oklch, all dark enough to be read on white."""
+def _colours(count: int, lighter: float = 0.0) -> list[str]:
+    """Hues all round at three depths of Oklch, all dark enough to be read on white.
+
+    `lighter` is added to the lightness, for black.
+    """
     shades = []
     for i in range(count):
-        lightness, hue = (0.5, 0.62, 0.56)[i % 3], 2 * math.pi * (0.07 + i * GOLDEN)
+        lightness, hue = (
+            (0.5, 0.62, 0.56)[i % 3] + lighter,
+            2 * math.pi * (0.07 + i * GOLDEN),
+        )
         a, b = 0.135 * math.cos(hue), 0.135 * math.sin(hue)
         lms = (lightness + _OKLAB @ (a, b)) ** 3
         linear = (_LMS_TO_RGB @ lms).clip(0, 1)

@@ -15,9 +15,10 @@ from torch import Tensor
 from mmlogo.views.apply import change_colours, crop
 from mmlogo.views.draw import draw_boxes, draw_look
 from mmlogo.views.spec import ViewSpec
+from mmlogo.visualization.theme import LIGHT
 
-COLOURS = {'global': '#1d4f91', 'local': '#d1590c'}
-INK, FAINT = '#22262b', '#6b727b'
+COLOURS = LIGHT.roles
+INK, FAINT = LIGHT.ink, LIGHT.faint
 WIDTH = 8.0  # inches; 1600 pixels at DPI
 DPI = 200
 
@@ -100,7 +101,7 @@ def draw_views(
         for width, places in columns:
             cell = width * side if len(places) == 1 else (side - _CAPTION) / 2
             for depth, place in enumerate(places):
-                spec, label = specs[place], _label(specs, place)
+                spec, label = specs[place], label_of(specs, place)
                 view, box, flipped = make_view(image, keys[n], place, spec)
                 axes = _axes(figure, left, top + depth * (cell + _CAPTION), cell, cell)
                 _show(axes, view)
@@ -113,6 +114,34 @@ def draw_views(
     return figure
 
 
+def draw_crops(
+    image: Tensor, key: Tensor, specs: Sequence[ViewSpec], path: str | os.PathLike
+) -> Figure:
+    """Draw one image with the boxes of its crops, and nothing else.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        key: (3,) int64, the sample's key.
+        specs: One per view, globals first.
+        path: File to write; its ending says which kind.
+    """
+    side, edge = 2.4, 0.04  # inches; the edge is for boxes that lie on it
+    _, height, width = image.shape
+    size = side * max(1, width / height), side * max(1, height / width)
+    figure = Figure(figsize=(size[0] + 2 * edge, size[1] + 2 * edge), dpi=DPI)
+    figure.patch.set_alpha(0)
+    FigureCanvasAgg(figure)
+    axes = _axes(figure, edge, edge, *size)
+    _show(axes, image.float() / 255)
+    taken: list[tuple[float, float]] = []
+    for place, spec in enumerate(specs):
+        boxes = draw_boxes(key[None], place, spec, height, width)
+        top, left, h, w = boxes[0].tolist()
+        _box(axes, (top, left, h, w), label_of(specs, place), spec.role, taken)
+    figure.savefig(path)
+    return figure
+
+
 def _columns(specs: Sequence[ViewSpec]) -> list[tuple[float, list[int]]]:
     """Columns of views: width in row heights, and the places it shows."""
     largest = max(spec.size for spec in specs)
@@ -121,7 +150,8 @@ def _columns(specs: Sequence[ViewSpec]) -> list[tuple[float, list[int]]]:
     return columns + [(0.5, small[i : i + 2]) for i in range(0, len(small), 2)]
 
 
-def _label(specs: Sequence[ViewSpec], place: int) -> str:
+def label_of(specs: Sequence[ViewSpec], place: int) -> str:
+    """g1, g2, ... and l1, l2, ...: a view's role and its number in it."""
     role = specs[place].role
     return f'{role[0]}{1 + sum(spec.role == role for spec in specs[:place])}'
 

@@ -70,10 +70,19 @@ class CoupledNeck(BaseModule):
     ) -> tuple[Float[Tensor, 'N D'], Float[Tensor, 'N D K']]:
         """The last map of a backbone to z (N, D) and u (N, D, K)."""
         pixels = x[-1].flatten(2)  # (N, C, P)
-        pooled = pixels.mean(dim=2, keepdim=True)
-        tokens = self.projector(torch.cat((pooled, pixels), dim=2))  # (N, D, 1 + P)
+        tokens = self.project(pixels)
         maps = self.alignment(tokens[..., 1:])
         return tokens[..., 0], self.aligned_projector(self.align(pixels, maps))
+
+    def maps(self, x: Sequence[Float[Tensor, 'N C H W']]) -> Float[Tensor, 'N D H W']:
+        """Where it looks: the D alignment maps of a backbone's last map."""
+        tokens = self.project(x[-1].flatten(2))
+        return self.alignment(tokens[..., 1:]).unflatten(2, x[-1].shape[2:])
+
+    def project(self, pixels: Float[Tensor, 'N C P']) -> Float[Tensor, 'N D 1+P']:
+        """The projector g of the pooled vector, then of every pixel."""
+        pooled = pixels.mean(dim=2, keepdim=True)
+        return self.projector(torch.cat((pooled, pixels), dim=2))
 
     def alignment(self, tokens: Float[Tensor, 'N D P']) -> Float[Tensor, 'N D P']:
         """D maps over the P positions, each summing to 1."""

@@ -1,0 +1,84 @@
+"""Maps as pictures: colours for features, and where a neck looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch.nn.functional as F
+from matplotlib import colormaps
+from torch import Tensor
+
+SIDE = 160  # pixels of the shorter side of a picture
+
+
+def pca_colours(maps: Tensor) -> tuple[np.ndarray, float]:
+    """The first three principal components of all cells, as red, green and blue.
+
+    Each component is stretched from its 1st to its 99th percentile. Deterministic:
+    the solver is exact and fixes the signs.
+
+    Args:
+        maps: (N, C, h, w), C >= 3.
+
+    Returns:
+        (N, h, w, 3) in [0, 1]; the share of the cells' variance they hold, in [0, 1].
+
+    Raises:
+        ValueError: If a cell has fewer than three channels, or all cells are alike.
+    """
+    from sklearn.decomposition import PCA  # seconds to import
+
+    n, c, h, w = maps.shape
+    cells = maps.permute(0, 2, 3, 1).reshape(-1, c).double().cpu().numpy()
+    if c < 3 or not np.ptp(cells, axis=0).any():
+        raise ValueError(
+            f'three components need 3 channels that vary; these maps have {c}'
+            + (', the same in every cell: the network has collapsed' if c >= 3 else '')
+        )
+    pca = PCA(n_components=3, svd_solver='full')
+    found = pca.fit_transform(cells)
+    low, high = np.quantile(found, (0.01, 0.99), axis=0)
+    colours = ((found - low) / np.maximum(high - low, 1e-12)).clip(0, 1)
+    return colours.reshape(n, h, w, 3), float(pca.explained_variance_ratio_.sum())
+
+
+def enlarge(colours: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """(N, h, w, 3) in [0, 1] to uint8 with a shorter side of `side`, bicubic."""
+    x = Tensor(colours).permute(0, 3, 1, 2)
+    factor = side / min(x.shape[2:])
+    x = F.interpolate(x, scale_factor=factor, mode='bicubic').clamp(0, 1)
+    return x.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
+
+
+def sharpest(maps: Tensor) -> list[int]:
+    """For each group, its map of the least entropy, on the mean over the images.
+
+    Args:
+        maps: (N, G, K, h, w), each (h, w) summing to 1.
+    """
+    flat = maps.flatten(3).clamp(min=1e-12)
+    entropy = -(flat * flat.log()).sum(3).mean(0)  # (G, K)
+    return entropy.argmin(1).tolist()
+
+
+def overlay(image: Tensor, weights: Tensor, side: int = SIDE) -> np.ndarray:
+    """A map over its image, which is gray and dark: yellow where the map is largest.
+
+    Args:
+        image: (3, H, W) uint8.
+        weights: (h, w); stretched from their least to their largest.
+        side: Of the shorter side of the result, pixels.
+
+    Returns:
+        (side, side * W / H, 3) uint8, or the other way round.
+    """
+    _, height, width = image.shape
+    factor = side / min(height, width)
+    size = round(height * factor), round(width * factor)
+    gray = image.float().mean(0, keepdim=True)[None] / 255
+    below = F.interpolate(gray, size=size, mode='bilinear')[0, 0, :, :, None].numpy()
+    large = F.interpolate(weights[None, None].float(), size=size, mode='bicubic')
+    heat = large[0, 0, :, :, None].numpy()
+    heat = (heat - heat.min()) / max(float(np.ptp(heat)), 1e-12)
+    colour = np.asarray(colormaps['inferno'](heat[..., 0]))[..., :3]
+    mixed = (0.6 - 0.35 * heat) * below + (0.26 + 0.49 * heat) * colour
+    return (255 * mixed.clip(0, 1)).round().astype(np.uint8)

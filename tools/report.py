@@ -1,0 +1,61 @@
+"""One page about runs: tools/report.py WORK_DIR [WORK_DIR ...] [--out FOLDER].
+
+What each run was, its curves, its views, and what its network sees: neighbours, a map
+of features, dense features, alignment maps. The page holds its pictures and needs no
+network; they lie beside it as files too. A run in progress works.
+"""
+
+import argparse
+import contextlib
+import sys
+import warnings
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+
+if __name__ == '__main__':  # what packages say while they are imported is no news
+    warnings.filterwarnings('ignore')
+    MMLogger.get_instance('mmengine', log_level='ERROR')
+
+with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
+    from mmlogo.visualization.encoder import choose_checkpoints
+    from mmlogo.visualization.report import write_report
+    from mmlogo.visualization.runs import read_runs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'))
+    parser.add_argument('--data-root', help="read the images from here, not the configs'")
+    parser.add_argument(
+        '--checkpoint',
+        nargs='+',
+        default=[],
+        help='one name that all work dirs have, or one for each; default: the newest',
+    )
+    parser.add_argument('--samples', type=int, default=6, help='images shown (6)')
+    parser.add_argument(
+        '--no-model', action='store_true', help='only the logs and the views'
+    )
+    args = parser.parse_args()
+    try:
+        runs = read_runs(args.work_dirs)
+        checkpoints = choose_checkpoints(args.work_dirs, args.checkpoint)
+        page = write_report(
+            runs,
+            checkpoints,
+            args.out,
+            samples=args.samples,
+            data_root=args.data_root,
+            use_model=not args.no_model,
+        )
+    except (ValueError, OSError) as error:
+        print(f'report: {error}', file=sys.stderr)
+        return 1
+    print(f'report: {page} ({page.stat().st_size / 2**20:.1f} MiB)')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
