@@ -39,15 +39,35 @@ MEASURES = {
         'How fast the eigenvalues of the covariance decay: the larger, the fewer '
         'directions hold most of the variance.',
     ),
+    'rank_share': (
+        'RankMe, share',
+        'RankMe in per cent of the dimensions there are (of the images measured, if '
+        'fewer).',
+    ),
+    'alignment': (
+        'Alignment',
+        'Mean cosine of two views of one image; the mean cosine of views of different '
+        'images should stay well below it.',
+    ),
     'top1': (
         'Retrieval',
-        "How often a view's nearest other view is of the same image, per cent.",
+        "How often a view's nearest global view is that of its own image, per cent.",
+    ),
+    'constant': (
+        'Constant channels',
+        'Channels of the backbone that are alike for all images, per cent: dead units.',
+    ),
+    'update': (
+        'Size of a step',
+        "Change of the backbone's last layer by one step, in per cent of its norm.",
     ),
 }
 CROPS = {
     'global': 'global crops',
     'local': 'local crops',
     'local_to_global': 'local to global',
+    'global_to_global': 'global to global',
+    'backbone': 'backbone',
 }
 TITLES = NAMES | {
     'lr': 'learning rate',

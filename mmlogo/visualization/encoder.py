@@ -170,10 +170,11 @@ class Encoder:
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 to pooled backbone features (N, D) float32, on the CPU."""
-        parts = [
-            extract(self.model, dict(inputs=batch), ('backbone',))['backbone'].cpu()
-            for batch in images.split(_BATCH)
-        ]
+        parts = []
+        for batch in images.split(_BATCH):
+            data = dict(inputs=batch, sample_idx=torch.arange(len(batch)))
+            found = extract(self.model, data, ('backbone',), labelled=False)
+            parts.append(found['backbone'].feature.cpu())
         return torch.cat(parts)
 
     @torch.no_grad()
