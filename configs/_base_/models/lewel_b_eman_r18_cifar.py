@@ -1,5 +1,16 @@
 # LEWEL_B with EMAN (arXiv 2203.14898) on the CIFAR ResNet-18.
 _base_ = '../views/byol_pair_cifar.py'
+# torch's own. The release's, Kaiming normal with fan-out, is 3.5 times larger in the last
+# layers, which is all one to its LARS; under SGD the predictor is then too slow, and the
+# features fall into a few directions within a hundred steps (docs/results/cifar10_5k.md).
+init_cfg = dict(
+    type='Kaiming',
+    layer='Conv2d',
+    a=5**0.5,
+    mode='fan_in',
+    nonlinearity='leaky_relu',
+    distribution='uniform',
+)
 model = dict(
     type='LEWELB',
     data_preprocessor=dict(
@@ -20,6 +31,7 @@ model = dict(
         out_channels=256,
         num_groups=4,
         norm_cfg=dict(type='BN'),
+        init_cfg=init_cfg,
     ),
     head=dict(
         type='AlignedPredictHead',
@@ -29,6 +41,7 @@ model = dict(
             hid_channels=2048,
             out_channels=256,
             norm_cfg=dict(type='BN'),
+            init_cfg=init_cfg,
         ),
     ),
     teacher=dict(momentum=0.98, schedule='cosine', statistics='averaged'),

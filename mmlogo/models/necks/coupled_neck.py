@@ -30,6 +30,7 @@ class CoupledNeck(BaseModule):
         num_groups: G; divides both C and D.
         scale: The maps are divided by it before their softmax.
         norm_cfg: Of both projectors; None leaves norms out.
+        init_cfg: Of both projectors.
 
     Raises:
         ValueError: If `num_groups` does not divide C and D.
@@ -46,7 +47,7 @@ class CoupledNeck(BaseModule):
         scale: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
         if in_channels % num_groups or out_channels % num_groups:
             raise ValueError(
                 f'num_groups={num_groups} must divide in_channels={in_channels} and '
@@ -61,6 +62,7 @@ class CoupledNeck(BaseModule):
                 hid_channels=hid_channels,
                 out_channels=out_channels,
                 norm_cfg=norm_cfg,
+                init_cfg=init_cfg,
             )
             for _ in range(2)
         )

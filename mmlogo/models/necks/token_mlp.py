@@ -20,7 +20,8 @@ class TokenMLP(BaseModule):
     Args:
         in_channels, hid_channels, out_channels: Widths.
         norm_cfg: The norm's type; None leaves it out.
-        init_cfg: None: convolutions Kaiming normal, fan-out.
+        init_cfg: None: convolutions Kaiming normal, fan-out, as the release has it. Its
+            weights are large; SGD, unlike LARS, then moves the predictor slowly.
     """
 
     def __init__(
