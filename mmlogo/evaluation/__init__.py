@@ -1,5 +1,6 @@
 from mmlogo.evaluation.dense import PatchKNNMetric, RetrievalMetric, SegmentationMetric
 from mmlogo.evaluation.features import Features, assemble, extract
+from mmlogo.evaluation.keep import KeepFeatures
 from mmlogo.evaluation.knn import KNNMetric, knn_predict
 from mmlogo.evaluation.linear import (
     LinearMetric,
@@ -14,6 +15,7 @@ __all__ = [
     'FeatureMetric',
     'Features',
     'KNNMetric',
+    'KeepFeatures',
     'LinearMetric',
     'LinearProbe',
     'OnlineProbeMetric',

@@ -1,0 +1,98 @@
+"""Features to a file, by the command users type."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from PIL import Image
+from test_train import tool, write_config
+
+from mmlogo.config import load_config
+from mmlogo.registry import MODELS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+    """A config, a checkpoint of random weights, and its model."""
+    folder = tmp_path_factory.mktemp('saved')
+    path = write_config(folder, 'run_extract', 'simsiam_r18_cifar10')
+    cfg = load_config(str(path))
+    init_default_scope('mmlogo')
+    model = MODELS.build(cfg.model).eval()
+    torch.save(dict(state_dict=model.state_dict()), folder / 'weights.pth')
+    return path, folder / 'weights.pth', model
+
+
+def inputs_of(model, files) -> torch.Tensor:
+    images = [torch.from_numpy(np.array(Image.open(file))) for file in files]
+    images = torch.stack(images).permute(0, 3, 1, 2)
+    return model.data_preprocessor(dict(inputs=images), False)['inputs']
+
+
+def expected(model, files) -> torch.Tensor:
+    with torch.no_grad():
+        return model(inputs_of(model, files), mode='tensor')[-1].mean((2, 3))
+
+
+@pytest.mark.parametrize('ending', ['npz', 'safetensors'])
+def test_a_folder_of_files(ending, saved, tiny_tree, tmp_path):
+    cfg, checkpoint, model = saved
+    out = tmp_path / f'features.{ending}'
+    work = ('--work-dir', tmp_path / 'w')
+    tool('extract_features', cfg, checkpoint, out, '--folder', tiny_tree / 'test', *work)
+    if ending == 'npz':
+        got = np.load(out)
+        names, about = got['names'].tolist(), json.loads(str(got['about']))
+    else:
+        pytest.importorskip('safetensors')
+        from safetensors import safe_open
+
+        with safe_open(out, 'np') as file:
+            got = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names, about = (json.loads(file.metadata()[key]) for key in ('names', 'about'))
+    assert len(names) == 8
+    torch.testing.assert_close(torch.from_numpy(got['features']), expected(model, names))
+    assert got['labels'].tolist() == [-1] * 8
+    assert (about['features'], len(about['sha256'])) == ('backbone', 64)
+
+
+def test_a_split_of_the_config(saved, tiny_tree, tmp_path):
+    cfg, checkpoint, model = saved
+    out = tmp_path / 'bank.npz'
+    common = ('--data-root', tiny_tree, '--work-dir', tmp_path / 'w', '--features', 'neck')
+    tool('extract_features', cfg, checkpoint, out, '--split', 'bank', *common)
+    got = np.load(out)
+    assert got['features'].shape == (24, 8)
+    assert got['labels'].tolist() == sorted([0, 1, 2, 3] * 6)
+    assert got['names'][0] == 'astronaut/0.png'
+    files = [tiny_tree / 'train' / name for name in got['names']]
+    with torch.no_grad():
+        z = model.neck(model(inputs_of(model, files), mode='tensor'))[0]
+    torch.testing.assert_close(torch.from_numpy(got['features']), z)
+
+
+@pytest.mark.parametrize(
+    ('out', 'folder', 'error', 'text'),
+    [
+        ('x.csv', '.', ValueError, r'x\.csv: the file must end in one of'),
+        (
+            'x.npz',
+            'nowhere',
+            FileNotFoundError,
+            '--folder nowhere: there is no such folder',
+        ),
+        ('x.npz', 'empty', RuntimeError, 'Found 0 files'),
+    ],
+)
+def test_what_cannot_be_extracted(out, folder, error, text, saved, tmp_path, monkeypatch):
+    cfg, checkpoint, _ = saved
+    (tmp_path / 'empty').mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=text):
+        tool('extract_features', cfg, checkpoint, out, '--folder', folder)

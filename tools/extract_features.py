@@ -1,0 +1,147 @@
+"""Write a checkpoint's features of many images to one file.
+
+    tools/extract_features.py CONFIG CHECKPOINT OUT.npz --folder DIR
+    tools/extract_features.py CONFIG CHECKPOINT OUT.safetensors --split bank --data-root DIR
+
+OUT has `features` (N, D) float32, `labels` (N,) int64 (-1: unknown), `index` (N,) and the
+file `names` (of .safetensors a JSON list in the metadata). Both say the config, the
+checkpoint and its SHA-256. With several processes: `torchrun --nproc-per-node 8 tools/...`
+and `--launcher pytorch`.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mmlogo.config import load_config
+from mmlogo.engine import launch
+from mmlogo.engine.lint import check_keys
+
+ENDINGS = ('.npz', '.safetensors')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    launch.add_arguments(parser)
+    parser.add_argument('checkpoint')
+    parser.add_argument('out', type=Path)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--folder', help='all images below it, at any depth')
+    what.add_argument(
+        '--split', choices=('bank', 'test'), help='of the config: its bank or its queries'
+    )
+    parser.add_argument('--features', choices=('backbone', 'neck'), default='backbone')
+    parser.add_argument('--amp', action='store_true', help='extract in bfloat16 or float16')
+    parser.add_argument('--batch-size', type=int, default=256, help='per process')
+    parser.add_argument(
+        '--size', type=int, help='of the images, pixels; default: of the first view'
+    )
+    return parser.parse_args()
+
+
+def read_folder(folder: str, size: int, batch_size: int) -> dict:
+    """A loader of the images below a folder, cut to their central square.
+
+    Raises:
+        FileNotFoundError: If there is no folder.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f'--folder {folder}: there is no such folder')
+    return dict(
+        batch_size=batch_size,
+        num_workers=2,
+        sampler=dict(type='EpochSampler', shuffle=False),
+        collate_fn=dict(type='collate_batch'),
+        dataset=dict(
+            type='CustomDataset',
+            data_root=folder,
+            with_label=False,
+            pipeline=[
+                dict(type='LoadImage'),
+                dict(type='ResizeEdge', scale=size, edge='short'),
+                dict(type='CenterCrop', crop_size=size),
+                dict(type='PackImage'),
+            ],
+        ),
+    )
+
+
+def names_of(dataset: object) -> list[str]:
+    """The file of every sample, or its number where it has none."""
+    if hasattr(dataset, 'get_data_info'):
+        return [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    names = getattr(dataset, 'names', None)
+    return list(names) if names else [str(i) for i in range(len(dataset))]
+
+
+def prepare(cfg: Config, args: argparse.Namespace) -> None:
+    """Turn the config into one that tests by keeping features."""
+    if args.folder:
+        views = cfg.model.get('data_preprocessor', {}).get('views') or {}
+        size = args.size or next((view['size'] for view in views.values()), 224)
+        cfg.test_dataloader = read_folder(args.folder, size, args.batch_size)
+    else:
+        cfg.test_dataloader = cfg.get(f'{args.split}_dataloader')
+        if cfg.test_dataloader is None:
+            raise ValueError(
+                f'the config has no {args.split}_dataloader; take another --split, or '
+                'give a --folder'
+            )
+        cfg.test_dataloader.batch_size = args.batch_size
+    cfg.test_cfg = dict(type='KNNTestLoop', fp16=args.amp)
+    cfg.test_evaluator = dict(type='KeepFeatures', features=args.features)
+
+
+def write(out: Path, arrays: dict[str, np.ndarray], names: list[str], about: dict) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == '.npz':
+        np.savez(out, names=np.array(names), about=json.dumps(about), **arrays)
+    else:
+        from safetensors.numpy import save_file
+
+        save_file(arrays, out, {'names': json.dumps(names), 'about': json.dumps(about)})
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out.suffix not in ENDINGS:
+        raise ValueError(f'{args.out}: the file must end in one of {ENDINGS}')
+    cfg = launch.prepare(load_config(args.config), args)
+    prepare(cfg, args)
+    launch.set_checkpoint(cfg, args.checkpoint)
+    check_keys(cfg)
+    launch.check_data_roots(cfg)
+    runner = Runner.from_cfg(cfg)
+    launch.check_fits(runner.model, args.checkpoint)
+    runner.test()
+    if not is_main_process():
+        return
+    kept = runner.test_evaluator.metrics[0].kept
+    names = names_of(runner.test_loop.dataloader.dataset)
+    index = kept.index.tolist()
+    arrays = dict(
+        features=kept.feature.cpu().numpy(),
+        labels=kept.label.cpu().numpy(),
+        index=kept.index.cpu().numpy(),
+    )
+    about = dict(
+        config=args.config,
+        checkpoint=args.checkpoint,
+        sha256=hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(),
+        features=args.features,
+    )
+    write(args.out, arrays, [names[i] for i in index], about)
+    print(f'{len(index)} x {arrays["features"].shape[1]} features in {args.out}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
