@@ -60,6 +60,7 @@ setup(
         'tests': [
             'beartype',
             'codespell',
+            'faiss-cpu',
             'import-linter',
             'jinja2',
             'matplotlib',

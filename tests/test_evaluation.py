@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from mmlogo.evaluation import (
     knn_predict,
 )
 from mmlogo.evaluation.features import labels_and_indices
+from mmlogo.evaluation.knn import nearest
 from mmlogo.registry import METRICS
 
 CLASSES = 7
@@ -267,6 +269,19 @@ def test_labels_and_indices_of_mmpretrains_batches() -> None:
     samples = [DataSample(metainfo=dict(sample_idx=i)).set_gt_label(i % 3) for i in (4, 8)]
     label, index = labels_and_indices(dict(data_samples=samples))
     assert (label.tolist(), index.tolist()) == ([1, 2], [4, 8])
+
+
+def test_neighbours_are_those_of_faiss() -> None:
+    faiss = pytest.importorskip('faiss', reason='faiss-cpu is not installed')
+    generator = torch.Generator().manual_seed(0)
+    bank = torch.randn(700, 24, generator=generator)
+    query = torch.randn(150, 24, generator=generator)
+    index = faiss.IndexFlatIP(24)
+    index.add(F.normalize(bank, dim=1).numpy())
+    similarity, neighbour = index.search(F.normalize(query, dim=1).numpy(), 20)
+    ours = [torch.cat(parts) for parts in zip(*nearest(query, bank, 20, 64), strict=True)]
+    torch.testing.assert_close(ours[0], torch.from_numpy(similarity))
+    assert ours[1].tolist() == neighbour.tolist()
 
 
 @pytest.mark.parametrize(

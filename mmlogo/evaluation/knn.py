@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -55,21 +55,37 @@ def knn_predict(
             f'k-NN with k={max(k)} needs a bank of at least that many samples, and at '
             f'least one; it has {len(bank)}; lower k or enlarge the bank'
         )
-    bank, query = F.normalize(bank.float(), dim=1), F.normalize(query.float(), dim=1)
-    chunk = chunk or max(1, 2**26 // len(bank))
     predictions: dict[int, list[Tensor]] = {number: [] for number in k}
-    for part in query.split(chunk):
-        similarity, neighbour = (part @ bank.T).topk(max(k), dim=1)  # (q, k)
-        neighbour = labels[neighbour]
+    for similarity, neighbour in nearest(query, bank, max(k), chunk):
+        neighbour = labels[neighbour]  # (q, k)
         votes = torch.ones_like(similarity)
         if weighting == 'exp':
             # relative to the nearest: the same vote, and no overflow
             votes = ((similarity - similarity[:, :1]) / temperature).exp()
         for number in k:
-            tally = votes.new_zeros(len(part), num_classes)
+            tally = votes.new_zeros(len(votes), num_classes)
             tally.scatter_add_(1, neighbour[:, :number], votes[:, :number])
             predictions[number].append(tally.argmax(dim=1))
     return {number: torch.cat(parts) for number, parts in predictions.items()}
+
+
+def nearest(
+    query: Tensor, bank: Tensor, k: int, chunk: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The k nearest of the bank by cosine, nearest first, `chunk` queries at a time.
+
+    Args:
+        query: (Q, D).
+        bank: (B, D).
+        k: At most B.
+        chunk: Queries scored at a time; None takes scores of about 256 MiB.
+
+    Yields:
+        Cosines (q, k) and rows of the bank (q, k).
+    """
+    bank, query = F.normalize(bank.float(), dim=1), F.normalize(query.float(), dim=1)
+    for part in query.split(chunk or max(1, 2**26 // len(bank))):
+        yield (part @ bank.T).topk(k, dim=1)
 
 
 @METRICS.register_module()
