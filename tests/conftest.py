@@ -31,7 +31,7 @@ PHOTOS = ('astronaut', 'cat', 'coffee', 'camera')
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`data` marks what reads real data; `gpu` needs a GPU, and says so without."""
     for item in items:
-        if 'cifar_root' in getattr(item, 'fixturenames', ()):
+        if {'cifar_root', 'coco_root'} & {*getattr(item, 'fixturenames', ())}:
             item.add_marker('data')
         if item.get_closest_marker('gpu') and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason='no CUDA device on this machine'))
@@ -61,18 +61,27 @@ def keys() -> Callable[..., Tensor]:
     return make
 
 
-@pytest.fixture(scope='session')
-def cifar_root() -> Path:
-    """The folder of the real CIFAR-10 tree."""
+def real_data(name: str, inside: str) -> Path:
+    """A folder of real data, or a skip that says how to have it."""
     folder = os.environ.get('MMLOGO_DATA')
     if folder is None:
-        pytest.skip(
-            'MMLOGO_DATA is not set; MMLOGO_DATA=DIR with DIR/cifar10/train/<class>/*'
-        )
-    root = Path(folder).expanduser() / 'cifar10'
-    if not (root / 'train').is_dir():
-        raise FileNotFoundError(f'MMLOGO_DATA={folder}, but there is no {root}/train')
+        pytest.skip(f'MMLOGO_DATA is not set; MMLOGO_DATA=DIR with DIR/{name}/{inside}')
+    root = Path(folder).expanduser() / name
+    if not (root / inside).is_dir():
+        raise FileNotFoundError(f'MMLOGO_DATA={folder}, but there is no {root}/{inside}')
     return root
+
+
+@pytest.fixture(scope='session')
+def cifar_root() -> Path:
+    """The folder of the real CIFAR-10 tree: train/<class>/*, test/<class>/*."""
+    return real_data('cifar10', 'train')
+
+
+@pytest.fixture(scope='session')
+def coco_root() -> Path:
+    """The folder of some real COCO images and their annotations."""
+    return real_data('coco_mini', 'annotations')
 
 
 @pytest.fixture

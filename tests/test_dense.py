@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from mmlogo.datasets import CocoMasks
 from mmlogo.evaluation import (
@@ -217,3 +219,25 @@ def test_polygons_become_masks_the_smaller_object_on_top(tiny_coco):
     assert row.tolist() == [2] * 10 + [1] * 10 + [0] * 10 + [255] * 10
     with pytest.raises(FileNotFoundError, match=r'instances_train\.json is not there'):
         CocoMasks(data_root=str(tiny_coco), split='train')
+
+
+@pytest.mark.slow
+def test_on_real_photographs_and_polygons(coco_root):
+    """Random weights: what was seen is fitted, and a crop is told by its colours."""
+    pytest.importorskip('pycocotools')
+    data = CocoMasks(data_root=str(coco_root), split='val2017', size=96)
+    assert (len(data), len(data.metainfo['classes'])) == (100, 81)
+    net = torchvision.models.resnet18(weights=None).eval()
+    model, retrieval = Pixels(), RetrievalMetric()
+    model.forward = lambda inputs, mode: (
+        nn.Sequential(*list(net.children())[:-2])(inputs - 0.5),
+    )
+    batch = default_collate([data[i] for i in range(100)])
+    found = extract(model, batch, [of_maps, retrieval.features], labelled=False)
+    seen, crops = found[of_maps], found[retrieval.features]
+    counts = seen.label[seen.label != 255].bincount(minlength=81)
+    constant = 100 * (counts.max() / counts.sum() / (counts > 0).sum()).item()
+    assert 0.5 < constant < 2  # all background
+    got = SegmentationMetric(lrs=(0.1, 1.0), epochs=50).score(seen, seen)
+    assert got['segmentation/miou'] > 5 * constant
+    assert retrieval.score(EMPTY, crops)['retrieval/top1'] > 3  # chance is 1

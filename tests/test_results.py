@@ -32,6 +32,9 @@ def work_dir(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / 'mine.py').write_text(
         'train_cfg = dict(max_epochs=4)\nglobal_batch_size = 8\n'
+        "val_evaluator = [dict(type='KNNMetric', k=20)]\n"
+        "bank_dataloader = dict(dataset=dict(type='Mine', split='train', per_class=5))\n"
+        "val_dataloader = dict(dataset=dict(type='Mine', split='test'))\n"
     )
 
     def step(epoch: int, loss: float, speed: float) -> dict:
@@ -93,13 +96,66 @@ def test_a_table_is_written_and_a_changed_number_is_found(work_dir, tmp_path, mo
     assert run_tool('check', page, monkeypatch=monkeypatch) == 1
     assert run_tool('write', page, monkeypatch=monkeypatch) == 0
     text = page.read_text()
-    assert '| Mine | 4 | 39.9 | 39.9 | 40.1 | 41.1 (epoch 2) | 2 |' in text
+    assert (
+        '| Mine | 4 | 39.9 | 39.9 | 40.1 | 41.1 (epoch 2) | 3 | 2 | 100 | aaa, bbb |'
+        in (text)
+    )
+    assert (
+        'k-NN of the backbone, exp weights, T 0.07; bank: Mine train, first 5 a class; '
+        'queries: Mine test. Top-1 at the last epoch, per cent.\n'
+    ) in text
     assert text.startswith('Before.\n<!--')
     assert '<!-- end -->\nAfter.\n' in text
     assert '| method | epochs | `loss` |\n|---|---|---|\n| Mine | 4 | 1 |\n' in text
     assert run_tool('check', page, monkeypatch=monkeypatch) == 0
     page.write_text(text.replace('39.9', '49.9'))
     assert run_tool('check', page, monkeypatch=monkeypatch) == 1
+
+
+def test_rows_of_different_protocols_are_no_table(work_dir, tmp_path, monkeypatch):
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- results small one two -->\n<!-- end -->\n')
+    for name, change in (
+        ('one', ''),
+        ('two', 'val_evaluator[0].update(temperature=0.1)\n'),
+    ):
+        with (work_dir / 'mine.py').open('a') as file:
+            file.write(change)
+        add = ('add', work_dir, tmp_path / 'small', '--name', name, '--title', name)
+        run_tool(*add, monkeypatch=monkeypatch)
+    with pytest.raises(ValueError, match=r'would compare 2 protocols: .* T 0\.07.* T 0\.1'):
+        run_tool('write', page, monkeypatch=monkeypatch)
+
+
+def test_what_a_checkpoint_is_worth_is_attached(work_dir, tmp_path, monkeypatch):
+    tested, trained, page = (tmp_path / name for name in ('t', 'l', 'page.md'))
+    (tested / '20260101_000000').mkdir(parents=True)
+    (tested / 'mine.py').write_text('a = 1\n')
+    (tested / '20260101_000000' / '20260101_000000.json').write_text(
+        json.dumps({'online/top1': 38.04, 'retrieval/top1': 52.0, 'time': 3.0})
+    )
+    (trained / '20260101_000000' / 'vis_data').mkdir(parents=True)
+    (trained / 'mine.py').write_text('a = 1\n')
+    (trained / '20260101_000000' / 'vis_data' / 'scalars.json').write_text(
+        '{"accuracy/top1": 30.0, "accuracy/top5": 80.0, "step": 5}\n'
+        '{"accuracy/top1": 41.26, "accuracy/top5": 89.0, "step": 10}\n'
+    )
+    run_tool('add', work_dir, tmp_path / 's', '--title', 'Mine', monkeypatch=monkeypatch)
+    result = tmp_path / 's' / 'mine.json'
+    for folder, key in ((tested, 'test'), (trained, 'semisup_1p')):
+        run_tool('attach', folder, result, '--as', key, monkeypatch=monkeypatch)
+    page.write_text('<!-- probes s mine -->\n<!-- end -->\n')
+    run_tool('write', page, monkeypatch=monkeypatch)
+    assert page.read_text().splitlines()[1:4] == [
+        '| method | epochs | online linear | 1 % labels | retrieval@1 |',
+        '|---|---|---|---|---|',
+        '| Mine | 4 | 38.0 | 41.3 | 52.0 |',
+    ]
+    # the run may be added again
+    run_tool('add', work_dir, tmp_path / 's', '--title', 'Mine', monkeypatch=monkeypatch)
+    assert json.loads(result.read_text())['probes']['semisup_1p']['epochs'] == 10
+    with pytest.raises(FileNotFoundError, match='has neither a test nor an accuracy'):
+        run_tool('attach', work_dir, result, '--as', 'test', monkeypatch=monkeypatch)
 
 
 def test_our_own_pages_say_what_was_logged(monkeypatch, capsys):

@@ -61,9 +61,8 @@ def main() -> None:
     total = time.process_time() - start
     print(f'{runner.iter} steps, {1000 * total / runner.iter:.1f} ms of CPU each')
     for name, seconds in spent.most_common():
-        print(
-            f'{name:24s} {1000 * seconds / runner.iter:8.2f} ms {100 * seconds / total:6.2f} %'
-        )
+        each, share = 1000 * seconds / runner.iter, 100 * seconds / total
+        print(f'{name:24s} {each:8.2f} ms {share:6.2f} %')
 
 
 if __name__ == '__main__':

@@ -1,13 +1,16 @@
 """Tables of results from what runs logged.
 
     tools/results_table.py add WORK_DIR [--name NAME] FOLDER   a run to FOLDER/NAME.json
+    tools/results_table.py attach WORK_DIR RESULT --as KEY     what a checkpoint is worth
     tools/results_table.py write FILE [FILE ...]               tables in Markdown files
     tools/results_table.py check FILE [FILE ...]               fail if they differ
     tools/results_table.py draw PICTURE RESULT [RESULT ...]    curves of several
 
-A file has a table between `<!-- results FOLDER NAME ... -->` (or `losses`: what training
-logged, mean over the last epoch) and `<!-- end -->`; the names are its rows, the folder is
-relative to the file. Nothing in between is written by hand.
+A file has a table between `<!-- results FOLDER NAME ... -->` and `<!-- end -->`; the names
+are its rows, the folder is relative to the file. Nothing in between is written by hand.
+`losses` instead of `results` is what training logged, mean over the last epoch; `probes` is
+what was attached: `test` from tools/test.py, `linear`, `semisup_1p` and `semisup_10p` from
+runs of configs/benchmarks.
 """
 
 import argparse
@@ -21,9 +24,24 @@ from statistics import mean, median
 from mmengine.config import Config
 
 BLOCK = re.compile(
-    r'<!-- (?P<kind>results|losses) (?P<what>[^>]*?) -->\n(?P<table>.*?)<!-- end -->',
+    r'<!-- (?P<kind>results|losses|probes) (?P<what>[^>]*?) -->\n'
+    r'(?P<table>.*?)<!-- end -->',
     re.DOTALL,
 )
+PROBES = {  # heading: where it was attached, and its name there
+    'online linear': ('test', 'online/top1'),
+    'top-5': ('test', 'online/top5'),
+    'cached linear': ('test', 'linear_cached/top1'),
+    'its top-5': ('test', 'linear_cached/top5'),
+    'augmented linear': ('linear', 'accuracy/top1'),
+    'and top-5': ('linear', 'accuracy/top5'),
+    '1 % labels': ('semisup_1p', 'accuracy/top1'),
+    '10 % labels': ('semisup_10p', 'accuracy/top1'),
+    'patch k-NN': ('test', 'patch_knn/top1_k20'),
+    'retrieval@1': ('test', 'retrieval/top1'),
+    'RankMe': ('test', 'spectrum_backbone/rank_me'),
+    'alpha-ReQ': ('test', 'spectrum_backbone/alpha_req'),
+}
 DIAGNOSTICS = ('loss', 'auc_', 'cos_', 'push')
 
 
@@ -53,10 +71,10 @@ def collect(work_dir: Path) -> dict:
     steps = [record for record in records if 'lr' in record and 'epoch' in record]
     evaluations = {
         record['step']: {
-            key: round(value, 2) for key, value in record.items() if '/top1_' in key
+            key: round(value, 2) for key, value in record.items() if '/top' in key
         }
         for record in records
-        if any('/top1_' in key for key in record)
+        if any('/top' in key for key in record)
     }
     epochs = cfg.train_cfg.max_epochs
     if not ends or epochs not in evaluations:
@@ -67,6 +85,7 @@ def collect(work_dir: Path) -> dict:
     last = [record for record in steps if record['epoch'] == epochs]
     return dict(
         config=cfg.filename and Path(cfg.filename).name,
+        protocol=protocol_of(cfg),
         command=starts[0]['command'],
         commit=sorted({start['commit'] for start in starts}, key=str),
         seed=starts[0]['seed'],
@@ -86,6 +105,60 @@ def collect(work_dir: Path) -> dict:
     )
 
 
+def as_list(value: dict | list | None) -> list:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def protocol_of(cfg: Config) -> str:
+    """How the k-NN of a config is scored, in words."""
+
+    def samples(loader: dict) -> str:
+        dataset = loader['dataset']
+        share = f', first {dataset["per_class"]} a class' if 'per_class' in dataset else ''
+        return f'{dataset["type"]} {dataset.get("split", "")}{share}'
+
+    metric = next(m for m in as_list(cfg.val_evaluator) if m['type'] == 'KNNMetric')
+    return (
+        f'k-NN of the {metric.get("features", "backbone")}, '
+        f'{metric.get("weighting", "exp")} weights, T {metric.get("temperature", 0.07):g}; '
+        f'bank: {samples(cfg.bank_dataloader)}; queries: {samples(cfg.val_dataloader)}'
+    )
+
+
+def probe(work_dir: Path) -> dict:
+    """What tools/test.py, or a classifier's training at its end, found.
+
+    Raises:
+        FileNotFoundError: If the work dir has neither.
+    """
+    cfg = Config.fromfile(next(iter(work_dir.glob('*.py')), work_dir / 'config.py'))
+    about = dict(config=cfg.filename and Path(cfg.filename).name)
+    trained = [
+        record
+        for log in sorted(work_dir.glob('*/vis_data/scalars.json'))
+        for record in read_lines(log)
+        if 'accuracy/top1' in record
+    ]
+    if trained:
+        return (
+            about
+            | {
+                key: value
+                for key, value in trained[-1].items()
+                if key.startswith('accuracy/')
+            }
+            | dict(epochs=trained[-1]['step'])
+        )
+    tested = sorted(work_dir.glob('*/[0-9]*.json'))
+    if not tested:
+        raise FileNotFoundError(
+            f'{work_dir} has neither a test nor an accuracy; give the work dir of '
+            'tools/test.py or of a run of configs/benchmarks'
+        )
+    found = json.loads(tested[-1].read_text())
+    return about | {key: value for key, value in found.items() if '/' in key}
+
+
 def load(folder: Path, names: list[str]) -> list[dict]:
     """The results `names` of a folder.
 
@@ -102,10 +175,24 @@ def load(folder: Path, names: list[str]) -> list[dict]:
 
 
 def table(folder: Path, names: list[str]) -> str:
-    """Markdown of the results `names` in `folder`: k-NN at the end, and at its best."""
+    """Markdown of the results `names` in `folder`: k-NN at the end, and at its best.
+
+    Raises:
+        ValueError: If the rows were not scored alike.
+    """
     results = load(folder, names)
-    rows = ['| method | epochs | k = 1 | k = 20 | k = 200 | best k = 20 | CPU min |']
-    rows.append('|---|---|---|---|---|---|---|')
+    protocols = {result['protocol'] for result in results}
+    if len(protocols) > 1:
+        raise ValueError(
+            f'a table of {names} would compare {len(protocols)} protocols: '
+            f'{sorted(protocols)}; give each a table of its own'
+        )
+    rows = [f'{protocols.pop()}. Top-1 at the last epoch, per cent.', '']
+    rows.append(
+        '| method | epochs | k = 1 | k = 20 | k = 200 | best k = 20 | seed | '
+        'CPU min | MB | commit |'
+    )
+    rows.append('|---|---|---|---|---|---|---|---|---|---|')
     for result in results:
         evaluations = {int(epoch): value for epoch, value in result['evaluations'].items()}
         last = evaluations[result['epochs']]
@@ -115,7 +202,10 @@ def table(folder: Path, names: list[str]) -> str:
             result['epochs'],
             *(f'{last[f"knn/top1_k{k}"]:.1f}' for k in (1, 20, 200)),
             f'{evaluations[best]["knn/top1_k20"]:.1f} (epoch {best})',
+            result['seed'],
             f'{result["cpu_seconds"] / 60:.0f}',
+            result['memory_mb'],
+            ', '.join(map(str, result['commit'])),
         ]
         rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
     return '\n'.join(rows) + '\n'
@@ -136,7 +226,26 @@ def losses(folder: Path, names: list[str]) -> str:
     return '\n'.join(rows) + '\n'
 
 
-TABLES = dict(results=table, losses=losses)
+def probes(folder: Path, names: list[str]) -> str:
+    """Markdown of what was attached to the results, a column for each that any has."""
+    results = load(folder, names)
+    columns = {
+        heading: [result.get('probes', {}).get(where, {}).get(key) for result in results]
+        for heading, (where, key) in PROBES.items()
+    }
+    columns = {name: values for name, values in columns.items() if any(values)}
+    rows = ['| method | epochs | ' + ' | '.join(columns) + ' |']
+    rows.append('|---' * (2 + len(columns)) + '|')
+    for place, result in enumerate(results):
+        values = (column[place] for column in columns.values())
+        cells = ['' if value is None else f'{value:.1f}' for value in values]
+        rows.append(
+            '| ' + ' | '.join([result['title'], str(result['epochs']), *cells]) + ' |'
+        )
+    return '\n'.join(rows) + '\n'
+
+
+TABLES = dict(probes=probes, results=table, losses=losses)
 
 
 def blocks(path: Path, text: str) -> Iterator[tuple[re.Match, str]]:
@@ -163,6 +272,12 @@ def main() -> int:
     add.add_argument('folder', type=Path)
     add.add_argument('--name', help="default: the work dir's")
     add.add_argument('--title', required=True, help='of the row')
+    attach = commands.add_parser('attach')
+    attach.add_argument('work_dir', type=Path)
+    attach.add_argument('result', type=Path)
+    attach.add_argument(
+        '--as', dest='key', required=True, choices=sorted({k for k, _ in PROBES.values()})
+    )
     for name in ('write', 'check'):
         commands.add_parser(name).add_argument('files', nargs='+', type=Path)
     draw = commands.add_parser('draw')
@@ -179,8 +294,15 @@ def main() -> int:
         args.folder.mkdir(parents=True, exist_ok=True)
         target = args.folder / f'{args.name or args.work_dir.name}.json'
         result = dict(title=args.title) | collect(args.work_dir)
+        if target.is_file():  # what was attached stays
+            result['probes'] = json.loads(target.read_text()).get('probes', {})
         target.write_text(json.dumps(result, indent=1) + '\n')
         print(target)
+        return 0
+    if args.command == 'attach':
+        result = json.loads(args.result.read_text())
+        result['probes'] = result.get('probes', {}) | {args.key: probe(args.work_dir)}
+        args.result.write_text(json.dumps(result, indent=1) + '\n')
         return 0
     wrong = 0
     for path in args.files:

@@ -117,7 +117,7 @@ class LinearMetric(FeatureMetric):
     def __init__(
         self,
         *,
-        lrs: Sequence[float] = (0.003, 0.01, 0.03, 0.1, 0.3),
+        lrs: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
         epochs: int = 100,
         weight_decay: float = 0.0,
         features: str = 'backbone',
