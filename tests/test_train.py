@@ -341,6 +341,17 @@ def test_our_algorithms_train_on_mmpretrains_pipelines(tmp_path, tiny_tree):
     assert len(losses) == 6
 
 
+def validation_of_a_folder() -> str:
+    """The example of docs/evaluation.md: without labels and without a bank."""
+    text = (ROOT / 'docs' / 'evaluation.md').read_text()
+    (example,) = re.findall(r'```python\n_base_[^\n]*\n(.*?)```', text, re.DOTALL)
+    small = {'batch_size=256': 'batch_size=8', 'num_workers=8': 'num_workers=0'}
+    for old, new in (small | {'scale=256': 'scale=36', 'size=224': 'size=32'}).items():
+        assert old in example
+        example = example.replace(old, new)
+    return example
+
+
 def test_a_folder_of_large_images_trains_through_the_workers(tmp_path, tiny_tree):
     """MultiCrop takes its views from the model, in workers, over two epochs."""
     cfg = tmp_path / 'folder.py'
@@ -356,8 +367,8 @@ def test_a_folder_of_large_images_trains_through_the_workers(tmp_path, tiny_tree
         f'model = {model!r}\n'
         'global_batch_size = 8\n'
         'train_dataloader = dict(num_workers=1)\n'
-        'train_cfg = dict(max_epochs=2)\n'
-        'default_hooks = dict(logger=dict(interval=1))\n'
+        'train_cfg = dict(max_epochs=2, val_interval=1)\n'
+        'default_hooks = dict(logger=dict(interval=1))\n' + validation_of_a_folder()
     )
     results = []
     for workers in (0, 1):
@@ -378,6 +389,9 @@ def test_a_folder_of_large_images_trains_through_the_workers(tmp_path, tiny_tree
         results.append([record['loss'] for record in scalars(work_dir) if 'loss' in record])
     assert len(results[0]) == 6
     assert results[0] == results[1]
+    seen = [record for record in scalars(work_dir) if 'retrieval/top1' in record]
+    assert len(seen) == 3
+    assert all(record['spectrum/rank_me'] >= 1 for record in seen)
 
 
 def test_an_unreadable_image_is_named(tmp_path, tiny_tree):

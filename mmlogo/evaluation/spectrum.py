@@ -82,10 +82,15 @@ MEASURES = dict(
 class SpectrumMetric(FeatureMetric):
     """`std_ratio`, `mean_cosine`, `rank_me` and `alpha_req` of the queries' features.
 
+    Needs neither labels nor a bank.
+
     Args:
         features: 'neck' or 'backbone'.
         prefix: Of the names; None takes 'spectrum' or 'spectrum_backbone'.
     """
+
+    needs_bank = False
+    needs_labels = False
 
     def __init__(self, *, features: str = 'neck', prefix: str | None = None) -> None:
         if prefix is None:
