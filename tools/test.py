@@ -14,6 +14,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     launch.add_arguments(parser)
     parser.add_argument('checkpoint')
+    parser.add_argument(
+        '--amp', action='store_true', help='extract features in bfloat16 or float16'
+    )
     return parser.parse_args()
 
 
@@ -21,6 +24,8 @@ def main() -> None:
     args = parse_args()
     cfg = launch.prepare(load_config(args.config), args)
     launch.set_checkpoint(cfg, args.checkpoint)
+    if args.amp:
+        cfg.test_cfg.fp16 = True
     check_keys(cfg)
     launch.check_data_roots(cfg)
     runner = Runner.from_cfg(cfg)
