@@ -156,7 +156,7 @@ def probe(work_dir: Path) -> dict:
             'tools/test.py or of a run of configs/benchmarks'
         )
     found = json.loads(tested[-1].read_text())
-    return about | {key: value for key, value in found.items() if '/' in key}
+    return about | {key: round(v, 4) for key, v in found.items() if '/' in key}
 
 
 def load(folder: Path, names: list[str]) -> list[dict]:
