@@ -427,3 +427,13 @@ def test_what_is_refused(pretrained, tmp_path, tiny_tree):
     tool('train', *words, '--pretrained', pretrained, '--allow-partial')
     # and the untrained network, where that is what was asked for
     tool('train', *words, '--cfg-options', 'default_hooks.pretrained=None')
+
+
+def test_labels_are_rows_of_the_batch_not_copies_of_single_numbers(photo_images, keys):
+    """mmpretrain would read 0-dimensional ones with `.item()`, a GPU's wait for each."""
+    labels = torch.tensor([3, 1, 2])
+    batch = dict(inputs=photo_images[:3], key=keys(3), gt_label=labels)
+    samples = LabelledPreprocessor(views=CROP, **SCALE)(batch, True)['data_samples']
+    start = labels.untyped_storage().data_ptr()
+    assert [s.gt_label.untyped_storage().data_ptr() for s in samples] == [start] * 3
+    assert [s.gt_label.tolist() for s in samples] == [[3], [1], [2]]

@@ -96,3 +96,30 @@ def test_what_cannot_be_extracted(out, folder, error, text, saved, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=text):
         tool('extract_features', cfg, checkpoint, out, '--folder', folder)
+
+
+def test_a_classifier_gives_its_backbones_features_without_the_configs_data(
+    tiny_tree, tmp_path
+):
+    cfg = load_config('mmlogo::benchmarks/linear_r18w16_cifar10_5k.py')
+    init_default_scope('mmlogo')
+    model = MODELS.build(cfg.model).eval()
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
+    out, name = tmp_path / 'x.npz', 'mmlogo::benchmarks/linear_r18w16_cifar10_5k.py'
+    words = (name, tmp_path / 'weights.pth', out, '--folder', tiny_tree / 'test')
+    tool('extract_features', *words, '--work-dir', tmp_path / 'w')
+    got = np.load(out)
+    with torch.no_grad():
+        x = inputs_of(model, got['names'])
+        x = model.extract_feat(x, stage='backbone')[-1].mean((2, 3))
+    assert got['features'].shape == (8, 128)  # and not ten scores
+    torch.testing.assert_close(torch.from_numpy(got['features']), x)
+
+
+def test_a_neck_that_is_not_in_the_checkpoint_is_refused(saved, tiny_tree, tmp_path):
+    cfg, _, model = saved
+    state = {k: v for k, v in model.state_dict().items() if k.startswith('backbone.')}
+    torch.save(dict(state_dict=state), tmp_path / 'backbone.pth')
+    words = (cfg, tmp_path / 'backbone.pth', tmp_path / 'x.npz', '--features', 'neck')
+    with pytest.raises(ValueError, match=r'neck\..* is not in it'):
+        tool('extract_features', *words, '--folder', tiny_tree / 'test')

@@ -83,7 +83,9 @@ def test_the_learning_rate_is_chosen_without_the_queries():
 def test_top_five_counts_the_five_best_and_is_left_out_for_few_classes():
     scores = torch.tensor([[6.0, 5, 4, 3, 2, 1], [1.0, 2, 3, 4, 5, 6]])
     label = torch.tensor([4, 0])
-    assert accuracies(scores, label) == {'top1': 0.0, 'top5': 50.0}
+    for shift in (0, -10):  # logits have any sign
+        assert accuracies(scores + shift, label) == {'top1': 0.0, 'top5': 50.0}
+        assert accuracies(scores + shift, torch.tensor([0, 5]))['top1'] == 100.0
     assert accuracies(scores[:, :5], label) == {'top1': 0.0}
 
 

@@ -43,8 +43,10 @@ def work_dir(tmp_path: Path) -> Path:
     def knn(epoch: int, value: float) -> dict:
         return {'step': epoch} | {f'knn/top1_k{k}': value + k / 1000 for k in (1, 20, 200)}
 
+    # of an iteration whose number is an epoch's, too
+    collapse = {'collapse/top1/global_to_global': 3.0, 'epoch': 1, 'step': 2}
     logs = {
-        '1': [knn(0, 20), step(1, 3, 10), step(2, 2, 30), knn(2, 41.111)],
+        '1': [knn(0, 20), step(1, 3, 10), step(2, 2, 30), knn(2, 41.111), collapse],
         '2': [step(3, 1.5, 20), step(4, 1.25, 20), step(4, 0.75, 20), knn(4, 39.9)],
     }
     for stamp, records in logs.items():
@@ -160,7 +162,7 @@ def test_what_a_checkpoint_is_worth_is_attached(work_dir, tmp_path, monkeypatch)
 
 def test_our_own_pages_say_what_was_logged(monkeypatch, capsys):
     pages = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
-    found = [path for path in pages if '<!-- results' in path.read_text()]
+    found = [path for path in pages if '<!-- end -->' in path.read_text()]
     assert found
     assert run_tool('check', *found, monkeypatch=monkeypatch) == 0, capsys.readouterr().out
 

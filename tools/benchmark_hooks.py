@@ -18,7 +18,7 @@ from mmlogo.config import load_config
 from mmlogo.engine import launch
 from mmlogo.engine.lint import check_keys
 
-METHODS = ('before_train_iter', 'after_train_iter')
+METHODS = ('before_train_iter', 'after_train_iter', 'hear_views', 'hear_features')
 
 
 def timed(method: Callable, name: str, spent: Counter) -> Callable:
@@ -45,7 +45,7 @@ def main() -> None:
     if args.amp:
         launch.use_amp(cfg)
     cfg.train_cfg.max_epochs = args.epochs
-    cfg.train_cfg.val_interval = args.epochs + 1  # the probe looks at the evaluator alone
+    cfg.train_cfg.val_begin = args.epochs + 1  # the probe looks at the evaluator alone
     cfg.default_hooks.validate_first = None
     cfg.default_hooks.checkpoint = None
     launch.drop_hooks(cfg)
@@ -54,8 +54,10 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     spent: Counter[str] = Counter()
     for hook in runner.hooks:
+        name = type(hook).__name__
         for method in METHODS:
-            setattr(hook, method, timed(getattr(hook, method), type(hook).__name__, spent))
+            if hasattr(hook, method):
+                setattr(hook, method, timed(getattr(hook, method), name, spent))
     start = time.process_time()
     runner.train()
     total = time.process_time() - start

@@ -97,6 +97,11 @@ def prepare(cfg: Config, args: argparse.Namespace) -> None:
                 'give a --folder'
             )
         cfg.test_dataloader.batch_size = args.batch_size
+    for part in ('train', 'val'):  # what is not extracted need not be there
+        for name in ('dataloader', 'cfg', 'evaluator'):
+            cfg[f'{part}_{name}'] = None
+    cfg.optim_wrapper = cfg.param_scheduler = cfg.bank_dataloader = None
+    cfg.pop('data_root', None)  # where --data-root is given, it has been handed on
     cfg.test_cfg = dict(type='KNNTestLoop', fp16=args.amp)
     cfg.test_evaluator = dict(type='KeepFeatures', features=args.features)
 
@@ -121,7 +126,7 @@ def main() -> None:
     check_keys(cfg)
     launch.check_data_roots(cfg)
     runner = Runner.from_cfg(cfg)
-    launch.check_fits(runner.model, args.checkpoint)
+    launch.check_fits(runner.model, args.checkpoint, sorted({'backbone', args.features}))
     runner.test()
     if not is_main_process():
         return

@@ -74,7 +74,8 @@ def collect(work_dir: Path) -> dict:
             key: round(value, 2) for key, value in record.items() if '/top' in key
         }
         for record in records
-        if any('/top' in key for key in record)
+        # a record with an epoch is of training, and its step an iteration
+        if 'epoch' not in record and any('/top' in key for key in record)
     }
     epochs = cfg.train_cfg.max_epochs
     if not ends or epochs not in evaluations:
@@ -233,16 +234,24 @@ def probes(folder: Path, names: list[str]) -> str:
         heading: [result.get('probes', {}).get(where, {}).get(key) for result in results]
         for heading, (where, key) in PROBES.items()
     }
-    columns = {name: values for name, values in columns.items() if any(values)}
+    columns = {
+        name: values
+        for name, values in columns.items()
+        if any(value is not None for value in values)
+    }
     rows = ['| method | epochs | ' + ' | '.join(columns) + ' |']
     rows.append('|---' * (2 + len(columns)) + '|')
     for place, result in enumerate(results):
         values = (column[place] for column in columns.values())
-        cells = ['' if value is None else f'{value:.1f}' for value in values]
+        cells = ['' if value is None else _short(value) for value in values]
         rows.append(
             '| ' + ' | '.join([result['title'], str(result['epochs']), *cells]) + ' |'
         )
     return '\n'.join(rows) + '\n'
+
+
+def _short(value: float) -> str:
+    return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
 
 
 TABLES = dict(probes=probes, results=table, losses=losses)

@@ -29,7 +29,8 @@ def main() -> None:
     check_keys(cfg)
     launch.check_data_roots(cfg)
     runner = Runner.from_cfg(cfg)
-    launch.check_fits(runner.model, args.checkpoint)
+    used = {metric.features for metric in runner.test_evaluator.metrics} & {'neck'}
+    launch.check_fits(runner.model, args.checkpoint, ('backbone', *used))
     runner.test()
 
 

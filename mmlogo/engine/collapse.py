@@ -38,6 +38,7 @@ class CollapseHook(Hook):
 
     Every `interval` steps the neck's embeddings of the step's own views are taken
     in evaluation mode and without gradient; the run is left as it would have been.
+    Models without a neck, or with one view, are passed over.
     Logged as `collapse/MEASURE/ROLE`:
 
     - std_ratio, mean_cosine, rank_me, alpha_req (`mmlogo.evaluation.spectrum`) and
@@ -86,6 +87,7 @@ class CollapseHook(Hook):
         self.min_std_ratio, self.min_rank_share = min_std_ratio, min_rank_share
         self.stop = stop
         self.in_a_row: Counter[str] = Counter()
+        self.passed_over = False
         self.before: Tensor | None = None  # the last layer before a measured step
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
@@ -97,14 +99,22 @@ class CollapseHook(Hook):
     ) -> None:
         if self.before is None:
             return
-        model = unwrapped(runner.model)
+        model, before = unwrapped(runner.model), self.before
+        self.before = None
         views = model.data_preprocessor(data_batch, True)['inputs']
+        if isinstance(views, Tensor) or len(views) < 2 or not hasattr(model, 'neck'):
+            if not self.passed_over:
+                runner.logger.info(
+                    'No watch over collapse: it needs two views of an image and a neck'
+                )
+            self.passed_over = True
+            return
         num_globals = getattr(model.data_preprocessor, 'num_globals', len(views))
         seen = look(model, views[:num_globals], views[num_globals:], self.images)
-        change = last_layer(model) - self.before
-        seen['update/backbone'] = 100 * (change.norm() / self.before.norm()).item()
-        self.before = None
-        scalars = {f'collapse/{name}': value for name, value in seen.items()}
+        change = last_layer(model) - before
+        seen['update/backbone'] = 100 * (change.norm() / before.norm()).item()
+        # an exponent through nothing is infinite, which JSON has no word for
+        scalars = {f'collapse/{k}': v for k, v in seen.items() if math.isfinite(v)}
         runner.visualizer.add_scalars(
             dict(scalars, epoch=runner.epoch + 1), step=runner.iter + 1
         )

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import torch
 import torch.nn.functional as F
 from mmengine.device import get_device
-from mmengine.dist import all_reduce_params
+from mmengine.dist import all_reduce, all_reduce_params
 from mmengine.hooks import Hook
 from torch import Tensor
 
@@ -27,7 +27,7 @@ class OnlineProbeHook(Hook):
     One step per training step, on what the backbone's own forward gave, detached:
     no forward of its own, no gradient into the encoder, no random number. It trains
     where the evaluator has an `OnlineProbeMetric`, and is saved in the checkpoint.
-    Samples with label -1 (STL-10's unlabelled ones) are passed over.
+    Samples with label -1 (STL-10's unlabelled ones) count for the normalisation alone.
 
     Args:
         optimizer: Config of the probe's optimiser; None takes Adam with lr 1e-3.
@@ -46,10 +46,13 @@ class OnlineProbeHook(Hook):
         self.views: list[Tensor] = []
         self.features: list[Tensor] = []
         self.listening = ExitStack()
+        self.passed_over = False
 
     def before_train(self, runner) -> None:
         if not metrics_of(runner.val_loop):
             return
+        if runner.iter == 0:  # no resume: what was loaded learned in another run
+            self.saved = {}
         dataset = runner.train_dataloader.dataset
         classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         if not classes:
@@ -65,20 +68,26 @@ class OnlineProbeHook(Hook):
     def hear_views(self, preprocessor, args, made: dict) -> None:
         """Note the global views of a training batch."""
         views = made['inputs'] if preprocessor.training else []
+        views = [] if isinstance(views, Tensor) else views
         self.views = list(views[: getattr(preprocessor, 'num_globals', len(views))])
         self.features = []
 
     def hear_features(self, backbone, args, maps) -> None:
-        """Keep the features of a global view, (N, D)."""
-        if any(_same(args[0], view) for view in self.views):
+        """Keep the features of a global view in training, (N, D)."""
+        if backbone.training and any(_same(args[0], view) for view in self.views):
             self.features.append(pooled(maps, -1).detach())
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         if not self.features:
+            if self.views and not self.passed_over:
+                self.passed_over = True
+                runner.logger.warning(
+                    'No online probe: no global view went through the backbone by itself'
+                )
             return
-        x, label = torch.cat(self.features), data_batch.get('gt_label')
+        x, label = torch.cat(self.features), labels_of(data_batch)
         if label is None:
             raise _no_labels('the training batches carry none')
         y = label.to(x.device, non_blocking=True).repeat(len(self.features))
@@ -104,7 +113,9 @@ class OnlineProbeHook(Hook):
         self.optimizer.zero_grad()
         scores = self.probe.train()(x)
         loss = F.cross_entropy(scores, y, ignore_index=-1, reduction='sum')
-        loss = loss / (y >= 0).sum().clamp(min=1)
+        count = (y >= 0).sum().float()
+        all_reduce(count, op='mean')  # processes may have unequal shares
+        loss = loss / count.clamp(min=1)
         loss.backward()
         gradients = [p.grad for p in self.probe.parameters() if p.grad is not None]
         all_reduce_params(gradients, op='mean')
@@ -154,6 +165,16 @@ def metrics_of(loop) -> list[OnlineProbeMetric]:
     """The metrics of a validation or test loop that want the probe."""
     metrics = loop.evaluator.metrics if isinstance(loop, KNNLoop) else []
     return [metric for metric in metrics if isinstance(metric, OnlineProbeMetric)]
+
+
+def labels_of(data: dict) -> Tensor | None:
+    """Labels of a training batch, ours or mmpretrain's."""
+    if 'data_samples' in data and 'gt_label' not in data:
+        samples = data['data_samples']
+        if not all('gt_label' in sample for sample in samples):
+            return None
+        return torch.cat([sample.gt_label.view(-1) for sample in samples])
+    return data.get('gt_label')
 
 
 def _same(x: Tensor, view: Tensor) -> bool:

@@ -184,11 +184,13 @@ class CropPair:
         rows = batch.inputs.transpose(1, 2).contiguous()  # (N, H, 3, W), as `cut` has it
         boxes = draw_all_boxes(fixed_keys(batch.index), specs, height, width)
         no_flip = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
-        crops = [
-            cut(rows, box.to(rows.device), no_flip, spec.size)
-            for box, spec in zip(boxes, specs, strict=True)
-        ]
-        x = [pooled(batch.model(crop, mode='tensor'), -1) for crop in crops]
+        # Autocast would round the crops' matrix products to bfloat16.
+        with torch.autocast(rows.device.type, enabled=False):
+            crops = [
+                cut(rows, box.to(rows.device), no_flip, spec.size)
+                for box, spec in zip(boxes, specs, strict=True)
+            ]
+        x = [pooled(batch.encode(crop), -1) for crop in crops]
         return batch.features(torch.stack(x, dim=1))
 
 
@@ -227,7 +229,7 @@ class RetrievalMetric(FeatureMetric):
         x_global, x_local = F.normalize(query.feature, dim=2).unbind(1)  # (N, D)
         n = len(x_global)
         found = torch.zeros(2, device=x_global.device)
-        for rows in torch.arange(rank, n, world_size).split(max(1, 2**26 // n)):
+        for rows in torch.arange(n)[rank::world_size].split(max(1, 2**26 // n)):
             cosine = x_local[rows] @ x_global.T  # (rows, N)
             own = cosine.gather(1, rows.to(cosine.device)[:, None])
             place = (cosine > own).sum(dim=1)  # of its own image, from 0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, get_world_size
+from mmpretrain.models import ImageClassifier
 from torch import Tensor
 
 
@@ -45,7 +46,13 @@ class EvaluationBatch:
     @cached_property
     def maps(self) -> Tensor | tuple:
         """The backbone's output, one forward for all who ask."""
-        return self.model(self.inputs, mode='tensor')
+        return self.encode(self.inputs)
+
+    def encode(self, x: Tensor) -> Tensor | tuple:
+        """The backbone's output of (N, 3, H, W)."""
+        if isinstance(self.model, ImageClassifier):
+            return self.model.extract_feat(x, stage='backbone')
+        return self.model(x, mode='tensor')
 
     def features(self, x: Tensor) -> Features:
         """`x` with this batch's labels and indices."""

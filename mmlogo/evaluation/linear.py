@@ -38,7 +38,8 @@ class LinearProbe(nn.Sequential):
 def accuracies(scores: Float[Tensor, 'N C'], label: Tensor) -> dict[str, float]:
     """`top1` and, where there are more than five classes, `top5`, per cent."""
     topk = tuple(k for k in (1, 5) if k < max(2, scores.shape[1]))
-    found = Accuracy.calculate(scores, label, topk=topk)
+    # without thrs=None a right answer whose score is not positive would not count
+    found = Accuracy.calculate(scores, label, topk=topk, thrs=(None,))
     return {f'top{k}': float(rows[0]) for k, rows in zip(topk, found, strict=True)}
 
 
@@ -161,9 +162,11 @@ class OnlineProbeMetric(FeatureMetric):
 
     `online/top1` and `online/top5`, per cent, of the queries' backbone features. The
     hook hands its probe over; it trains one only where the evaluator has this metric.
-    Without a probe (a checkpoint that has none) nothing is reported, with a warning.
+    Without a probe, before training or of a checkpoint that has none, nothing is
+    reported.
     """
 
+    needs_bank = False
     probe: LinearProbe | None = None
 
     def __init__(self, *, prefix: str = 'online') -> None:

@@ -123,7 +123,7 @@ class LabelledPreprocessor(MultiCropPreprocessor):
     mmpretrain's `DataSample` with `gt_label`).
 
     Raises:
-        ValueError: If there are several views, or, at a batch, no labels.
+        ValueError: If there are several views, or, in training, no labels.
     """
 
     min_globals = 1
@@ -144,10 +144,15 @@ class LabelledPreprocessor(MultiCropPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         labels = data.get('gt_label')
         if labels is None or int(labels.min()) < 0:
+            if not training:  # features of a folder need none; scores will ask
+                return super().forward(data, training)
             raise ValueError(
                 'a classifier needs labels and these images have none; use a labelled '
                 'split of the data set'
             )
         inputs = super().forward(data, training)['inputs']
-        samples = [DataSample().set_gt_label(label) for label in self.cast_data(labels)]
+        # Rows of the batch's labels: mmpretrain would read single numbers one by one,
+        # waiting for the device at each, and leave them on the CPU.
+        rows = self.cast_data(labels).view(-1, 1)
+        samples = [DataSample().set_gt_label(row) for row in rows]
         return dict(inputs=inputs[0] if training else inputs, data_samples=samples)

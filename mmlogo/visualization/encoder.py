@@ -127,6 +127,10 @@ def one_of_each(samples: Samples, count: int) -> list[int]:
     return chosen
 
 
+class OtherKindError(ValueError):
+    """The model of a run is not one that pictures are made of."""
+
+
 class Encoder:
     """The backbone and the neck of a run with a checkpoint's weights, to look at.
 
@@ -138,15 +142,15 @@ class Encoder:
         checkpoint: A file.
 
     Raises:
-        ValueError: If the model is of another kind, or the checkpoint of another
-            network.
+        OtherKindError: If the model is no self-supervised one.
+        ValueError: If the checkpoint is of another network.
     """
 
     def __init__(self, cfg: Config, checkpoint: str | os.PathLike) -> None:
         init_default_scope(cfg.get('default_scope', 'mmlogo'))
         kind = MODELS.get(cfg.model.type)
         if not (isinstance(kind, type) and issubclass(kind, BaseSelfSupervisor)):
-            raise ValueError(
+            raise OtherKindError(
                 f'{cfg.model.type} is no self-supervised model; pictures of features are '
                 'of models that derive from BaseSelfSupervisor'
             )

@@ -37,6 +37,7 @@ from mmlogo.visualization.dense import enlarge, overlay, pca_colours, sharpest
 from mmlogo.visualization.embedding import draw_embedding, embed
 from mmlogo.visualization.encoder import (
     Encoder,
+    OtherKindError,
     Samples,
     evenly,
     one_of_each,
@@ -479,7 +480,10 @@ def look_at(
             )
         else:
             say(f'{run.name}: looking through {checkpoint.name}')
-            sight.looks.append(_look(run, place, cfg, checkpoint, sight))
+            try:
+                sight.looks.append(_look(run, place, cfg, checkpoint, sight))
+            except OtherKindError as error:
+                sight.no_model.append(f'{run.name}: {error}')
     return sight
 
 

@@ -176,3 +176,16 @@ def test_the_alarm_waits_fires_once_and_can_stop(
 def test_an_interval_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r'interval=0, .* set default_hooks.collapse=None'):
         CollapseHook(interval=0)
+
+
+def test_a_model_with_one_view_is_passed_over(model, photo_images, keys):
+    """A classifier, or a masked autoencoder."""
+    hook, runner = CollapseHook(interval=1), Runner(model)
+    runner.logger.info = runner.warnings.append
+    del model.data_preprocessor
+    for inputs in (torch.ones(4, 3, 16, 16), [torch.ones(4, 3, 16, 16)]):
+        model.data_preprocessor = lambda batch, training, x=inputs: dict(inputs=x)
+        hook.before_train_iter(runner, 0, {})
+        hook.after_train_iter(runner, 0, {})
+    assert runner.written == []
+    assert len(runner.warnings) == 1

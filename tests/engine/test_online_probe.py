@@ -8,10 +8,11 @@ import pytest
 import torch
 from builders import simsiam_logo
 from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmlogo.engine.knn_loop import KNNLoop
-from mmlogo.engine.online_probe import OnlineProbeHook
+from mmlogo.engine.online_probe import OnlineProbeHook, labels_of
 from mmlogo.evaluation import Features, OnlineProbeMetric
 from mmlogo.registry import MODELS
 
@@ -27,6 +28,7 @@ def runner(classes: tuple[str, ...] = ('a', 'b')) -> SimpleNamespace:
             dataset=SimpleNamespace(metainfo=dict(classes=classes))
         ),
         val_loop=loop,
+        iter=0,
         logged={},
         message_hub=SimpleNamespace(update_scalar=lambda name, value: None),
     )
@@ -107,3 +109,32 @@ def test_training_without_labels_is_refused(batch):
     del batch['gt_label']
     with pytest.raises(ValueError, match='the training batches carry none'):
         step(hook, run, batch)
+
+
+def test_a_new_run_takes_no_probe_from_the_weights_it_begins_with():
+    saved = dict(online_probe=dict(probe={}, optimizer={}))
+    hook, run = OnlineProbeHook(), runner()
+    hook.after_load_checkpoint(run, saved)
+    run.iter = 7  # a resume
+    hook.before_train(run)
+    assert hook.saved
+    run.iter = 0
+    hook.before_train(run)
+    assert not hook.saved
+
+
+def test_labels_of_mmpretrains_batches_are_found():
+    samples = [DataSample().set_gt_label(i) for i in (4, 8)]
+    assert labels_of(dict(data_samples=samples)).tolist() == [4, 8]
+    assert labels_of(dict(data_samples=[DataSample()])) is None
+
+
+def test_views_in_one_forward_are_said_not_to_be_heard(batch, caplog):
+    hook, run = OnlineProbeHook(), runner()
+    run.logger = SimpleNamespace(warning=caplog.handler.records.append)
+    hook.before_train(run)
+    views = run.model.data_preprocessor(batch, True)['inputs']
+    run.model.backbone(torch.cat(views[:2]))
+    for _ in range(2):
+        hook.after_train_iter(run, 0, batch, {})
+    assert len(caplog.handler.records) == 1
