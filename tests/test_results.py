@@ -78,6 +78,15 @@ def test_a_run_is_collected_over_its_resumes(work_dir):
     )
 
 
+def test_a_command_is_what_another_machine_would_type():
+    command = 'python tools/train.py c.py --work-dir /a --resume auto --data-root /b --amp'
+    assert (
+        results_table.anywhere(command)
+        == 'python tools/train.py c.py --data-root DIR --amp'
+    )
+    assert results_table.anywhere('x --resume --amp') == 'x --amp'
+
+
 def test_a_run_that_stopped_is_no_result(work_dir):
     (work_dir / '2' / 'vis_data' / 'scalars.json').unlink()
     with pytest.raises(ValueError, match='stopped before epoch 4; resume it'):

@@ -87,7 +87,7 @@ def collect(work_dir: Path) -> dict:
     return dict(
         config=cfg.filename and Path(cfg.filename).name,
         protocol=protocol_of(cfg),
-        command=starts[0]['command'],
+        command=anywhere(starts[0]['command']),
         commit=sorted({start['commit'] for start in starts}, key=str),
         seed=starts[0]['seed'],
         hardware=starts[0]['hardware'],
@@ -104,6 +104,12 @@ def collect(work_dir: Path) -> dict:
             if key.startswith(DIAGNOSTICS)
         },
     )
+
+
+def anywhere(command: str) -> str:
+    """A command without what is of one machine: folders, and where it was resumed."""
+    command = re.sub(r' --(work-dir[ =]\S+|resume( (?!--)\S+)?)', '', command)
+    return re.sub(r'(--data-root)[ =]\S+', r'\1 DIR', command)
 
 
 def as_list(value: dict | list | None) -> list:

@@ -29,7 +29,8 @@ def main() -> None:
     check_keys(cfg)
     launch.check_data_roots(cfg)
     runner = Runner.from_cfg(cfg)
-    used = {metric.features for metric in runner.test_evaluator.metrics} & {'neck'}
+    metrics = runner.test_evaluator.metrics
+    used = {getattr(metric, 'features', None) for metric in metrics} & {'neck'}
     launch.check_fits(runner.model, args.checkpoint, ('backbone', *used))
     runner.test()
 
