@@ -83,6 +83,16 @@ def commit() -> str | None:
         return None
 
 
+def trained_commit(checkpoint: str | Path) -> str | None:
+    """Commit of the last start in `runs.jsonl` beside a checkpoint, None without."""
+    runs = Path(checkpoint).expanduser().parent / FILE
+    if not runs.is_file():
+        return None
+    records = [json.loads(line) for line in runs.read_text().splitlines()]
+    starts = [record.get('commit') for record in records if record['event'] == 'start']
+    return starts[-1] if starts else None
+
+
 def hardware() -> str:
     """The accelerator, or the processor and torch's threads."""
     if torch.cuda.is_available():

@@ -14,6 +14,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmlogo.models.detectron2 import UnsafePickleError, from_detectron2, read_pickle
+
 # What a slow copy of the network is called: MoCo's encoder_k, BYOL's target_net ...
 _COPIES = {'ema', 'k', 'key', 'momentum', 'target', 'teacher'}
 
@@ -70,11 +72,12 @@ def load_pretrained(
     One rule for every origin: the prefix is that under which most names of the backbone
     are found. So `state_dict.backbone.` of MMEngine's checkpoints, `module.encoder_q.`
     of MoCo's and no prefix of torchvision's and timm's are the same to it. Prefixes
-    that name a momentum copy stand back for the student.
+    that name a momentum copy stand back for the student. detectron2's names are read as
+    ours.
 
     Args:
         backbone: Loaded in place; nothing of it is changed where this raises.
-        path: .pth, .pt, .pth.tar or .safetensors.
+        path: .pth, .pt, .pth.tar, .safetensors or detectron2's .pkl.
         allow_partial: Load although tensors of the backbone are missing, or although
             the checkpoint is of a deeper one.
         prefix: Take this one, with its last dot.
@@ -87,7 +90,7 @@ def load_pretrained(
     found = read_tensors(path)
     wanted = backbone.state_dict()
     if prefix is None:
-        prefix = _find_prefix(found, list(wanted), path)
+        prefix = find_prefix(found, list(wanted), path)
     inside = {
         name.removeprefix(prefix): value
         for name, value in found.items()
@@ -147,7 +150,7 @@ def _check(report: KeyReport, backbone: nn.Module, allow_partial: bool) -> None:
         )
 
 
-def _find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Path) -> str:
+def find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Path) -> str:
     """The prefix under which most of the wanted names are found."""
     names = set(wanted)
     counts: Counter[str] = Counter()
@@ -160,7 +163,7 @@ def _find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Pat
         )
     most = max(counts.values())
     best = sorted(head for head, count in counts.items() if count == most)
-    students = [head for head in best if not _COPIES & set(re.split(r'[^a-z0-9]+', head))]
+    students = [head for head in best if not is_copy(head)]
     if not students:
         raise ValueError(
             f'{path} has the backbone only as a momentum copy, under {_some(best)}; to '
@@ -180,6 +183,11 @@ def _find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Pat
     return first
 
 
+def is_copy(name: str) -> bool:
+    """Whether a word of a name says momentum copy: teacher.backbone., encoder_k."""
+    return bool(_COPIES & set(re.split(r'[^a-z0-9]+', name)))
+
+
 def _splits(name: str) -> Iterator[tuple[str, str]]:
     """('', a.b.c), (a., b.c), (a.b., c)."""
     yield '', name
@@ -188,11 +196,46 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """`tensors_of` what `read_checkpoint` reads, with its errors."""
+    return tensors_of(read_checkpoint(path), path)
+
+
+def tensors_of(content: object, path: str | Path) -> dict[str, Tensor]:
     """Every named tensor of a checkpoint, names of nested dictionaries joined by dots.
+
+    detectron2's names become those of torchvision.
+
+    Raises:
+        ValueError: If it is a ResNet of Caffe2, a network of another kind.
+    """
+    found = dict(_flat(content, ''))
+    if any(name.endswith('_branch2a_w') for name in found):
+        raise ValueError(
+            f"{path} has Caffe2's names, of a ResNet with the stride in its 1x1 "
+            "convolutions and of BGR images; take one converted from torchvision's, "
+            'such as detectron2://ImageNetPretrained/torchvision/R-50.pkl'
+        )
+    if not any(name.endswith('stem.conv1.norm.weight') for name in found):
+        return found
+    author = content.get('__author__') if isinstance(content, Mapping) else None
+    deep = any(name.endswith('res2.0.conv3.weight') for name in found)
+    if deep and author not in ('mmlogo', 'torchvision'):
+        print_log(
+            f"{path} has detectron2's names, which do not say where a block has its "
+            'stride nor the order of colours: right for STRIDE_IN_1X1 False and RGB, and '
+            "not for MSRA's R-50 and what was trained from it",
+            'current',
+            logging.WARNING,
+        )
+    return {from_detectron2(name): value for name, value in found.items()}
+
+
+def read_checkpoint(path: str | Path) -> object:
+    """A checkpoint as it was saved; of .safetensors the tensors.
 
     Pickles are read by torch's safe reader. What it refuses, such as MMEngine's own
     checkpoints with their log in them, is read by Python's, and the log
-    says so.
+    says so. Pickles of arrays (.pkl) are read by `read_pickle`, which runs nothing.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -202,14 +245,28 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
     try:
-        content = _read(path)
+        return _read(path)
+    except UnsafePickleError as error:
+        raise ValueError(
+            f'{path} was not read: it holds {error}; a .pkl may hold names, plain values '
+            'and arrays. If you trust it, load it with its own library and save the '
+            'tensors with torch.save'
+        ) from error
     except Exception as error:
         raise ValueError(
             f'{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint '
             f'({type(error).__name__}: {_first_line(error)}); it may be cut off: copy '
             'or download it again'
         ) from error
-    return dict(_flat(content, ''))
+
+
+def _is_array_pickle(path: Path) -> bool:
+    if path.suffix != '.pkl':
+        return False
+    old = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
+    with path.open('rb') as file:
+        start = file.read(len(old))
+    return start != old and not start.startswith(b'PK')  # torch.save's two formats
 
 
 def _read(path: Path) -> object:
@@ -217,6 +274,8 @@ def _read(path: Path) -> object:
         from safetensors.torch import load_file  # comes with timm; nothing else needs it
 
         return load_file(path)
+    if _is_array_pickle(path):
+        return read_pickle(path)
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
