@@ -53,7 +53,7 @@ def run(code: str, folder: Path | None = None) -> str:
 
 def random_boxes(n: int) -> tuple[Tensor, Tensor]:
     """Each with one beside it that is nearly the same."""
-    corner, size = torch.rand(n // 2, 2) * 60, torch.rand(n // 2, 2) * 40 + 1
+    corner, size = torch.rand(n // 2, 2) * 20, torch.rand(n // 2, 2) * 12 + 1
     boxes = torch.cat((corner, corner + size), dim=1).repeat(2, 1)
     return boxes + torch.rand(len(boxes), 4), torch.rand(len(boxes))
 
@@ -89,12 +89,13 @@ def test_nms_is_the_loop(device, offset, threshold) -> None:
     assert torch.equal(dets.cpu(), torch.cat((boxes, scores[:, None]), 1)[right])
 
 
-def test_the_offset_counts_the_last_pixel() -> None:
-    # 10 and 10 long, 5 shared: 5/15; with the last pixel 6/16
-    boxes = torch.tensor([[0.0, 0, 10, 9], [5.0, 0, 15, 9]])
+@pytest.mark.parametrize('order', [[0, 1, 2, 3], [1, 0, 3, 2]], ids=['wide', 'high'])
+def test_the_offset_counts_the_last_pixel(order) -> None:
+    # 10 of 15 shared, or with the last pixels 11 of 16: in the long direction alone
+    boxes = torch.tensor([[0.0, 0, 12.5, 9], [2.5, 0, 15, 9]])[:, order]
     scores = torch.tensor([0.9, 0.8])
-    assert nms(boxes, scores, 0.35, offset=0)[1].tolist() == [0, 1]
-    assert nms(boxes, scores, 0.35, offset=1)[1].tolist() == [0]
+    assert nms(boxes, scores, 0.67, offset=0)[1].tolist() == [0, 1]
+    assert nms(boxes, scores, 0.67, offset=1)[1].tolist() == [0]
 
 
 @pytest.mark.parametrize('offset', [0, 1])
