@@ -6,6 +6,8 @@ import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+from mmlogo import ops
+
 __version__ = '0.1.0'
 
 # Lower bounds only: an upper bound that asserts turns a working installation
@@ -49,3 +51,6 @@ def _check_dependencies() -> None:
 # would be raised here. (A Python without `orig_argv` is too old; it explains that.)
 if '-m mmlogo.doctor' not in ' '.join(getattr(sys, 'orig_argv', ('-m mmlogo.doctor',))):
     _check_dependencies()
+
+# Before mmpretrain and mmdet are imported; mmlogo/ops/__init__.py says why here.
+ops.install()

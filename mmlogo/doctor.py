@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.util
 import io
 import os
 import platform
@@ -150,22 +149,34 @@ def _pair_fix(torch: str) -> str:
 
 
 def check_mmcv_operators() -> Finding:
+    """Whose operators mmdet would run: mmcv's own, or torchvision's (`mmlogo.ops`)."""
     load('mmcv')
-    if importlib.util.find_spec('mmcv._ext') is None:
-        return Finding(OK, 'not compiled; pretraining and k-NN use none of them')
     try:
-        load('mmcv._ext')
-    except Exception as error:
-        fix = "pip install --force-reinstall --no-deps 'onedl-mmcv>=2.3.0'"
-        return Finding(WARN, f'compiled for another torch: {_said(error)}', fix)
-    return Finding(OK, 'compiled')
+        if load('mmlogo.ops').is_compiled():
+            return Finding(OK, "mmcv's own, compiled")
+    except ImportError as error:
+        told = f"torchvision's: mmcv's were compiled for another torch: {_said(error)}"
+        # pip's cache may hold the wheel that was compiled for it
+        fix = "pip install --force-reinstall --no-deps --no-cache-dir 'onedl-mmcv>=2.3.0'"
+        return Finding(WARN, told, fix)
+    if not _mmdet():
+        return Finding(OK, "not compiled; only detection uses them, then torchvision's")
+    load('mmcv.ops')  # which looks up every operator
+    names = load('mmlogo.ops.torchvision_ops').NAMES
+    return Finding(OK, f"torchvision's {names}; mmcv's are not compiled")
+
+
+def _mmdet() -> str:
+    """Which distribution of mmdet there is and its version, or nothing."""
+    for name in ('onedl-mmdetection', 'mmdet'):
+        if number := installed(name):
+            return f'{name} {number}'
+    return ''
 
 
 def check_mmdet() -> Finding:
-    for name in ('onedl-mmdetection', 'mmdet'):
-        if number := installed(name):
-            return Finding(OK, f'{name} {number}')
-    return Finding(OK, 'not installed; only detection needs it (onedl-mmdetection)')
+    told = "not installed; only detection needs it: pip install -e '.[detection]'"
+    return Finding(OK, _mmdet() or told)
 
 
 # --- torch ---------------------------------------------------------------------------

@@ -175,27 +175,46 @@ def test_torchvision_operators_of_another_torch(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ('spec', 'extension', 'state', 'text'),
+    ('compiled', 'mmdet', 'state', 'text'),
     [
-        (None, None, OK, 'not compiled; pretraining and k-NN use none of them'),
-        ('there', None, OK, 'compiled'),
-        ('there', ImportError('undefined symbol'), WARN, 'compiled for another torch'),
+        (True, True, OK, "mmcv's own, compiled"),
+        (False, False, OK, 'not compiled; only detection uses them'),
+        (False, True, OK, "torchvision's nms and more; mmcv's are not compiled"),
+        (ImportError('undefined symbol'), True, WARN, "torchvision's: mmcv's were"),
     ],
+    ids=['compiled', 'no mmdet', 'torchvision', 'broken'],
 )
-def test_mmcv_operators(monkeypatch, spec, extension, state, text) -> None:
-    have(monkeypatch, {}, {'mmcv._ext': extension} if extension else None)
-    monkeypatch.setattr(doctor.importlib.util, 'find_spec', lambda name: spec)
+def test_mmcv_operators(monkeypatch, compiled, mmdet, state, text) -> None:
+    def is_compiled() -> bool:
+        if isinstance(compiled, Exception):
+            raise compiled
+        return compiled
+
+    modules = {
+        'mmlogo.ops': SimpleNamespace(is_compiled=is_compiled),
+        'mmlogo.ops.torchvision_ops': SimpleNamespace(NAMES='nms and more'),
+    }
+    have(monkeypatch, {'onedl-mmdetection': '3.5.1'} if mmdet else {}, modules)
     found = doctor.check_mmcv_operators()
     assert (found.state, found.text[: len(text)]) == (state, text)
     if state != OK:
         assert 'undefined symbol' in found.text
-        assert "pip install --force-reinstall --no-deps 'onedl-mmcv" in found.fix
+        assert '--no-cache-dir' in found.fix
+        assert 'onedl-mmcv' in found.fix
+
+
+def test_mmcv_operators_here() -> None:
+    found = doctor.check_mmcv_operators()
+    assert found.state == OK
+    assert not found.fix
 
 
 def test_mmdet_is_optional(monkeypatch) -> None:
     have(monkeypatch, {})
     assert doctor.check_mmdet().state == OK
-    assert 'only detection needs it (onedl-mmdetection)' in doctor.check_mmdet().text
+    assert "only detection needs it: pip install -e '.[detection]'" in (
+        doctor.check_mmdet().text
+    )
     have(monkeypatch, {'mmdet': '3.3.0'})
     assert doctor.check_mmdet() == Finding(OK, 'mmdet 3.3.0')
 
