@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bash tools/setup_env.sh tests quickstart
+bash tools/setup_env.sh tests quickstart detection
 . "${MMLOGO_VENV:-.venv}/bin/activate"
 # one thread a process: sums in one order, and no two tests fighting for a core
 export OMP_NUM_THREADS=1
