@@ -57,7 +57,8 @@ def test_a_folder_of_files(ending, saved, tiny_tree, tmp_path):
             got = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             names, about = (json.loads(file.metadata()[key]) for key in ('names', 'about'))
     assert len(names) == 8
-    torch.testing.assert_close(torch.from_numpy(got['features']), expected(model, names))
+    files = [tiny_tree / 'test' / name for name in names]
+    torch.testing.assert_close(torch.from_numpy(got['features']), expected(model, files))
     assert got['labels'].tolist() == [-1] * 8
     assert (about['features'], len(about['sha256'])) == ('backbone', 64)
 
@@ -110,7 +111,7 @@ def test_a_classifier_gives_its_backbones_features_without_the_configs_data(
     tool('extract_features', *words, '--work-dir', tmp_path / 'w')
     got = np.load(out)
     with torch.no_grad():
-        x = inputs_of(model, got['names'])
+        x = inputs_of(model, [tiny_tree / 'test' / name for name in got['names']])
         x = model.extract_feat(x, stage='backbone')[-1].mean((2, 3))
     assert got['features'].shape == (8, 128)  # and not ten scores
     torch.testing.assert_close(torch.from_numpy(got['features']), x)

@@ -17,6 +17,8 @@ from test_train import tool, write_config
 from test_visualization import GLOBAL, KEYS, LOCAL, SPECS, outlines
 from torch import nn
 
+from mmlogo.config import load_config
+from mmlogo.evaluation.knn import nearest
 from mmlogo.models.necks import CoupledNeck
 from mmlogo.views.draw import draw_boxes
 from mmlogo.visualization import encoder
@@ -29,10 +31,9 @@ from mmlogo.visualization.charts import (
     shared_limits,
 )
 from mmlogo.visualization.dense import enlarge, overlay, pca_colours, sharpest
-from mmlogo.visualization.neighbours import nearest
 from mmlogo.visualization.relations import draw_relations, relations_of
 from mmlogo.visualization.report import look_at, merged, write_report
-from mmlogo.visualization.runs import duration, epoch_length, read_run, read_runs
+from mmlogo.visualization.runs import Run, duration, epoch_length, read_run, read_runs
 from mmlogo.visualization.theme import DARK, LIGHT
 from mmlogo.visualization.views import draw_crops
 
@@ -394,11 +395,17 @@ class TestDense:
 
     def test_neighbours_by_cosine(self):
         bank = torch.tensor([[0.0, 9.0], [5.0, 5.0], [-1.0, 0.0], [0.1, 0.01]])
-        cosine, found = nearest(torch.tensor([[2.0, 0.0]]), bank, 3)
+        ((cosine, found),) = nearest(torch.tensor([[2.0, 0.0]]), bank, 3)
         assert found.tolist() == [[3, 1, 0]]  # whatever their lengths
         assert cosine[0, 1].item() == pytest.approx(2**-0.5)
-        with pytest.raises(ValueError, match='5 neighbours of a bank of 4 images'):
-            nearest(bank, bank, 5)
+
+
+def test_a_classifier_among_the_runs_is_left_out_with_the_reason(tiny_tree, tmp_path):
+    cfg = load_config('mmlogo::benchmarks/linear_r18w16_cifar10_5k.py')
+    run = Run('linear', tmp_path, cfg, [], {}, 'epoch', 1)
+    sight = look_at([run], [tmp_path / 'x.pth'], 2, str(tiny_tree), True, lambda _: None)
+    assert not sight.looks
+    assert sight.no_model[0].startswith('linear: ImageClassifier is no self-supervised')
 
 
 class TestSamples:
@@ -471,7 +478,7 @@ class TestPage:
         page = check(path.read_text())
         assert 'no runs.jsonl' in page.text['runs']
         assert 'no k-NN accuracy was logged' in page.text['runs']
-        assert 'no online or linear probe' in page.text['curves']
+        assert 'no online or other probe' in page.text['curves']
         assert 'no collapse/* was logged' in page.text['collapse']
 
     def test_reasons_of_several_runs_are_one(self):
@@ -538,9 +545,8 @@ def test_trained_networks_side_by_side(tmp_path, tiny_tree, capsys, monkeypatch)
     looking = encoder.Encoder(run.cfg, folders[0] / 'epoch_2.pth')
     query = encoder.read_samples(run.cfg, 'val_dataloader', 1000)
     bank = encoder.read_samples(run.cfg, 'bank_dataloader', 1000)
-    cosine, found = nearest(
-        looking.features(query.images[:1]), looking.features(bank.images), 8
-    )
+    one = looking.features(query.images[:1])
+    ((cosine, found),) = nearest(one, looking.features(bank.images), 8)
     name = bank.name(int(found[0, 0]))
     mark = '✓' if name == query.name(0) else '✗'
     assert f'{mark} {cosine[0, 0]:.2f} {name}' in page.text['neighbours']

@@ -138,23 +138,36 @@ def test_rows_of_different_protocols_are_no_table(work_dir, tmp_path, monkeypatc
         run_tool('write', page, monkeypatch=monkeypatch)
 
 
+def write_lines(path: Path, *records: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(''.join(json.dumps(record) + '\n' for record in records))
+
+
 def test_what_a_checkpoint_is_worth_is_attached(work_dir, tmp_path, monkeypatch):
     tested, trained, page = (tmp_path / name for name in ('t', 'l', 'page.md'))
-    (tested / '20260101_000000').mkdir(parents=True)
-    (tested / 'mine.py').write_text('a = 1\n')
-    (tested / '20260101_000000' / '20260101_000000.json').write_text(
-        json.dumps({'online/top1': 38.04, 'retrieval/top1': 52.0, 'time': 3.0})
+    start = dict(command='python tools/test.py c.py /a/epoch_4.pth', commit='abc')
+    write_lines(tested / 'runs.jsonl', start | dict(event='test', checkpoint='epoch_4.pth'))
+    write_lines(
+        tested / '20260101_000000' / '20260101_000000.json',
+        {'online/top1': 38.04, 'retrieval/top1': 52.0, 'time': 3.0},
     )
-    (trained / '20260101_000000' / 'vis_data').mkdir(parents=True)
-    (trained / 'mine.py').write_text('a = 1\n')
-    (trained / '20260101_000000' / 'vis_data' / 'scalars.json').write_text(
-        '{"accuracy/top1": 30.0, "accuracy/top5": 80.0, "step": 5}\n'
-        '{"accuracy/top1": 41.26, "accuracy/top5": 89.0, "step": 10}\n'
+    write_lines(
+        trained / '20260101_000000' / 'vis_data' / 'scalars.json',
+        {'accuracy/top1': 30.0, 'accuracy/top5': 80.0, 'step': 5},
+        {'accuracy/top1': 41.26, 'accuracy/top5': 89.0, 'step': 10},
     )
+    write_lines(trained / 'runs.jsonl', start | dict(event='start'))
     run_tool('add', work_dir, tmp_path / 's', '--title', 'Mine', monkeypatch=monkeypatch)
     result = tmp_path / 's' / 'mine.json'
-    for folder, key in ((tested, 'test'), (trained, 'semisup_1p')):
+
+    def attach(folder: Path, key: str) -> None:
         run_tool('attach', folder, result, '--as', key, monkeypatch=monkeypatch)
+
+    with pytest.raises(ValueError, match='stopped before its end; resume it'):
+        attach(trained, 'semisup_1p')
+    write_lines(trained / 'runs.jsonl', start | dict(event='start'), dict(event='end'))
+    attach(trained, 'semisup_1p')
+    attach(tested, 'test')
     page.write_text('<!-- probes s mine -->\n<!-- end -->\n')
     run_tool('write', page, monkeypatch=monkeypatch)
     assert page.read_text().splitlines()[1:4] == [
@@ -164,9 +177,12 @@ def test_what_a_checkpoint_is_worth_is_attached(work_dir, tmp_path, monkeypatch)
     ]
     # the run may be added again
     run_tool('add', work_dir, tmp_path / 's', '--title', 'Mine', monkeypatch=monkeypatch)
-    assert json.loads(result.read_text())['probes']['semisup_1p']['epochs'] == 10
-    with pytest.raises(FileNotFoundError, match='has neither a test nor an accuracy'):
-        run_tool('attach', work_dir, result, '--as', 'test', monkeypatch=monkeypatch)
+    kept = json.loads(result.read_text())['probes']['test']
+    assert kept['command'] == 'python tools/test.py c.py epoch_4.pth'
+    assert (kept['commit'], kept['checkpoint']) == ('abc', 'epoch_4.pth')
+    for folder, key in ((work_dir, 'test'), (tested, 'linear')):
+        with pytest.raises(FileNotFoundError, match=r'has no .* in runs\.jsonl'):
+            attach(folder, key)
 
 
 def test_our_own_pages_say_what_was_logged(monkeypatch, capsys):

@@ -10,7 +10,6 @@ and `--launcher pytorch`.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -21,8 +20,10 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmlogo.config import load_config
+from mmlogo.datasets.listed import names_of
 from mmlogo.engine import launch
 from mmlogo.engine.lint import check_keys
+from mmlogo.models.export import sha256
 
 ENDINGS = ('.npz', '.safetensors')
 
@@ -75,14 +76,6 @@ def read_folder(folder: str, size: int, batch_size: int) -> dict:
     )
 
 
-def names_of(dataset: object) -> list[str]:
-    """The file of every sample, or its number where it has none."""
-    if hasattr(dataset, 'get_data_info'):
-        return [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-    names = getattr(dataset, 'names', None)
-    return list(names) if names else [str(i) for i in range(len(dataset))]
-
-
 def prepare(cfg: Config, args: argparse.Namespace) -> None:
     """Turn the config into one that tests by keeping features."""
     if args.folder:
@@ -131,8 +124,11 @@ def main() -> None:
     if not is_main_process():
         return
     kept = runner.test_evaluator.metrics[0].kept
-    names = names_of(runner.test_loop.dataloader.dataset)
-    index = kept.index.tolist()
+    dataset, index = runner.test_loop.dataloader.dataset, kept.index.tolist()
+    try:
+        names = names_of(dataset)
+    except ValueError:  # out of an archive, where images have numbers
+        names = [str(i) for i in range(len(dataset))]
     arrays = dict(
         features=kept.feature.cpu().numpy(),
         labels=kept.label.cpu().numpy(),
@@ -141,7 +137,7 @@ def main() -> None:
     about = dict(
         config=args.config,
         checkpoint=args.checkpoint,
-        sha256=hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(),
+        sha256=sha256(args.checkpoint),
         features=args.features,
     )
     write(args.out, arrays, [names[i] for i in index], about)

@@ -109,6 +109,7 @@ def collect(work_dir: Path) -> dict:
 def anywhere(command: str) -> str:
     """A command without what is of one machine: folders, and where it was resumed."""
     command = re.sub(r' --(work-dir[ =]\S+|resume( (?!--)\S+)?)', '', command)
+    command = re.sub(r' \S*/(\S+\.pth)', r' \1', command)
     return re.sub(r'(--data-root)[ =]\S+', r'\1 DIR', command)
 
 
@@ -124,7 +125,13 @@ def protocol_of(cfg: Config) -> str:
         share = f', first {dataset["per_class"]} a class' if 'per_class' in dataset else ''
         return f'{dataset["type"]} {dataset.get("split", "")}{share}'
 
-    metric = next(m for m in as_list(cfg.val_evaluator) if m['type'] == 'KNNMetric')
+    metrics = [m for m in as_list(cfg.get('val_evaluator')) if m['type'] == 'KNNMetric']
+    if not metrics:
+        raise ValueError(
+            f'{cfg.filename} validates without KNNMetric, and tables compare k-NN; add it '
+            'to val_evaluator, or read the log'
+        )
+    metric = metrics[0]
     return (
         f'k-NN of the {metric.get("features", "backbone")}, '
         f'{metric.get("weighting", "exp")} weights, T {metric.get("temperature", 0.07):g}; '
@@ -132,38 +139,39 @@ def protocol_of(cfg: Config) -> str:
     )
 
 
-def probe(work_dir: Path) -> dict:
-    """What tools/test.py, or a classifier's training at its end, found.
+def probe(work_dir: Path, key: str) -> dict:
+    """What tools/test.py found ('test'), or a classifier's training at its end.
 
     Raises:
-        FileNotFoundError: If the work dir has neither.
+        FileNotFoundError: If the work dir has no such run.
+        ValueError: If the training did not reach its end.
     """
-    cfg = Config.fromfile(next(iter(work_dir.glob('*.py')), work_dir / 'config.py'))
-    about = dict(config=cfg.filename and Path(cfg.filename).name)
-    trained = [
-        record
-        for log in sorted(work_dir.glob('*/vis_data/scalars.json'))
-        for record in read_lines(log)
-        if 'accuracy/top1' in record
-    ]
-    if trained:
-        return (
-            about
-            | {
-                key: value
-                for key, value in trained[-1].items()
-                if key.startswith('accuracy/')
-            }
-            | dict(epochs=trained[-1]['step'])
-        )
-    tested = sorted(work_dir.glob('*/[0-9]*.json'))
-    if not tested:
+    event, scalar = ('test', '') if key == 'test' else ('start', 'accuracy/top1')
+    notes = work_dir / 'runs.jsonl'
+    runs = read_lines(notes) if notes.is_file() else []
+    begun = [run for run in runs if run['event'] == event]
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    records = [record for log in logs for record in read_lines(log)]
+    found = [record for record in records if scalar in record and 'epoch' not in record]
+    if key == 'test':  # its log of scalars is one JSON object
+        found = [
+            json.loads(path.read_text())
+            for path in sorted(work_dir.glob('*/[0-9]*_[0-9]*.json'))
+        ]
+    if not begun or not found:
         raise FileNotFoundError(
-            f'{work_dir} has neither a test nor an accuracy; give the work dir of '
-            'tools/test.py or of a run of configs/benchmarks'
+            f'{work_dir} has no {event} in runs.jsonl, or logged no result of it; give '
+            'the work dir of tools/test.py for `test`, else of a run of '
+            'configs/benchmarks'
         )
-    found = json.loads(tested[-1].read_text())
-    return about | {key: round(v, 4) for key, v in found.items() if '/' in key}
+    if key != 'test' and runs[-1]['event'] != 'end':
+        raise ValueError(f'{work_dir} stopped before its end; resume it')
+    return dict(
+        command=anywhere(begun[-1]['command']),
+        commit=begun[-1]['commit'],
+        checkpoint=begun[-1].get('checkpoint'),
+        **{name: round(v, 4) for name, v in found[-1].items() if '/' in name},
+    )
 
 
 def load(folder: Path, names: list[str]) -> list[dict]:
@@ -240,19 +248,15 @@ def probes(folder: Path, names: list[str]) -> str:
         heading: [result.get('probes', {}).get(where, {}).get(key) for result in results]
         for heading, (where, key) in PROBES.items()
     }
-    columns = {
-        name: values
-        for name, values in columns.items()
-        if any(value is not None for value in values)
-    }
+    empty = [None] * len(results)
+    columns = {name: values for name, values in columns.items() if values != empty}
     rows = ['| method | epochs | ' + ' | '.join(columns) + ' |']
     rows.append('|---' * (2 + len(columns)) + '|')
     for place, result in enumerate(results):
         values = (column[place] for column in columns.values())
         cells = ['' if value is None else _short(value) for value in values]
-        rows.append(
-            '| ' + ' | '.join([result['title'], str(result['epochs']), *cells]) + ' |'
-        )
+        cells = [result['title'], str(result['epochs']), *cells]
+        rows.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(rows) + '\n'
 
 
@@ -316,7 +320,9 @@ def main() -> int:
         return 0
     if args.command == 'attach':
         result = json.loads(args.result.read_text())
-        result['probes'] = result.get('probes', {}) | {args.key: probe(args.work_dir)}
+        result['probes'] = result.get('probes', {}) | {
+            args.key: probe(args.work_dir, args.key)
+        }
         args.result.write_text(json.dumps(result, indent=1) + '\n')
         return 0
     wrong = 0

@@ -36,7 +36,7 @@ class OnlineProbeHook(Hook):
         ValueError: If there is such a metric and training has no labels.
     """
 
-    priority = 'NORMAL'
+    priority = 'HIGHEST'  # so that StepInfoHook reads its loss with the model's
 
     def __init__(self, optimizer: dict | None = None) -> None:
         self.optimizer_cfg = optimizer or dict(type='Adam', lr=1e-3)
@@ -94,7 +94,9 @@ class OnlineProbeHook(Hook):
         self.views, self.features = [], []
         if self.probe is None:
             self.build(x)
-        runner.message_hub.update_scalar('train/online_loss', self.learn(x, y))
+        loss = self.learn(x, y)
+        if outputs is not None:
+            outputs['online_loss'] = loss
 
     def build(self, x: Tensor) -> None:
         """A new probe of (N, D) features, or the one that was saved."""

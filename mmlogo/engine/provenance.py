@@ -26,15 +26,31 @@ class ProvenanceHook(Hook):
     """Append what a results table must say to `runs.jsonl` in the work dir.
 
     A start: command, commit, seed, hardware, versions. An end: epochs, seconds by
-    the clock and of the processor, of this process.
+    the clock and of the processor, of this process. A test: as a start, and the name of
+    the checkpoint.
     """
 
     def before_train(self, runner) -> None:
         self._clock, self._processor = time.monotonic(), time.process_time()
+        self._begin(runner, 'start', epoch=runner.epoch)
+
+    def before_test(self, runner) -> None:
+        self._begin(runner, 'test', checkpoint=Path(runner._load_from or '').name)
+
+    def after_train(self, runner) -> None:
         self._append(
             runner,
-            event='start',
+            event='end',
             epoch=runner.epoch,
+            seconds=round(time.monotonic() - self._clock, 1),
+            cpu_seconds=round(time.process_time() - self._processor, 1),
+        )
+
+    def _begin(self, runner, event: str, **more: object) -> None:
+        self._append(
+            runner,
+            event=event,
+            **more,
             time=datetime.now(timezone.utc).isoformat(timespec='seconds'),
             command=shlex.join([Path(sys.executable).name, *sys.argv]),
             commit=commit(),
@@ -44,15 +60,6 @@ class ProvenanceHook(Hook):
             seed=runner.seed,
             hardware=hardware(),
             processes=get_world_size(),
-        )
-
-    def after_train(self, runner) -> None:
-        self._append(
-            runner,
-            event='end',
-            epoch=runner.epoch,
-            seconds=round(time.monotonic() - self._clock, 1),
-            cpu_seconds=round(time.process_time() - self._processor, 1),
         )
 
     @staticmethod

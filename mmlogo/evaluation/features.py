@@ -41,7 +41,8 @@ class EvaluationBatch:
     @cached_property
     def inputs(self) -> Tensor:
         """(N, 3, H, W), normalised."""
-        return self.model.data_preprocessor(self.data, False)['inputs']
+        data = {key: self.data[key] for key in self.data if key != 'gt_label'}
+        return self.model.data_preprocessor(data, False)['inputs']
 
     @cached_property
     def maps(self) -> Tensor | tuple:
@@ -50,7 +51,7 @@ class EvaluationBatch:
 
     def encode(self, x: Tensor) -> Tensor | tuple:
         """The backbone's output of (N, 3, H, W)."""
-        if isinstance(self.model, ImageClassifier):
+        if isinstance(self.model, ImageClassifier):  # whose 'tensor' is the head's scores
             return self.model.extract_feat(x, stage='backbone')
         return self.model(x, mode='tensor')
 

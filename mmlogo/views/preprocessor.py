@@ -123,7 +123,8 @@ class LabelledPreprocessor(MultiCropPreprocessor):
     mmpretrain's `DataSample` with `gt_label`).
 
     Raises:
-        ValueError: If there are several views, or, in training, no labels.
+        ValueError: If there are several views, or if an image has no label; in
+            evaluation a batch may leave `gt_label` out.
     """
 
     min_globals = 1
@@ -143,9 +144,9 @@ class LabelledPreprocessor(MultiCropPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         labels = data.get('gt_label')
+        if labels is None and not training:  # as for features of a folder
+            return super().forward(data, training)
         if labels is None or int(labels.min()) < 0:
-            if not training:  # features of a folder need none; scores will ask
-                return super().forward(data, training)
             raise ValueError(
                 'a classifier needs labels and these images have none; use a labelled '
                 'split of the data set'

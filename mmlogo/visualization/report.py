@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -20,6 +21,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from mmlogo.engine.launch import set_data_root
+from mmlogo.evaluation.knn import nearest
 from mmlogo.registry import MODELS
 from mmlogo.views import SampleKey, ViewSpec, pack_keys, parse_views
 from mmlogo.visualization.album import Album, Picture
@@ -43,7 +45,6 @@ from mmlogo.visualization.encoder import (
     one_of_each,
     read_samples,
 )
-from mmlogo.visualization.neighbours import nearest
 from mmlogo.visualization.relations import Relations, draw_relations, relations_of
 from mmlogo.visualization.runs import Accuracy, Run
 from mmlogo.visualization.theme import DARK, LIGHT
@@ -225,7 +226,8 @@ def accuracy_title(scalar: str, runs: Iterable[Run]) -> str:
     """`k-NN, k = 20`, `online probe, top 5`."""
     accuracy = next(a for a in _all_accuracies(runs) if a.scalar == scalar)
     if accuracy.k is None:
-        return f'{accuracy.probe} probe, top {accuracy.top}'
+        probe = {'online': 'online probe'}.get(accuracy.probe, accuracy.probe)
+        return f'{probe.replace("_", " ")}, top {accuracy.top}'
     probe = 'k-NN' if accuracy.probe == 'knn' else accuracy.probe.replace('knn_', 'k-NN ')
     return f'{probe.replace("_", ", ")}, k = {accuracy.k}'
 
@@ -302,10 +304,11 @@ def curves_section(runs: Sequence[Run], album: Album) -> Section:
             'no knn/top1_k* was logged',
         ),
         (
-            'Linear probes, %',
+            'Other probes, %',
             probes,
-            'A linear classifier on the same features.',
-            'no online or linear probe (*/top1) was logged',
+            'Online and linear: a linear classifier of the features. Retrieval: a local '
+            "crop finds its own image's global one.",
+            'no online or other probe (*/top1) was logged',
         ),
         (
             'Speed',
@@ -683,7 +686,8 @@ def neighbours_section(sight: Sight, album: Album) -> Section:
     found = {}
     for look in sight.looks:
         assert look.bank is not None
-        found[look.run.name] = nearest(look.query[sight.chosen], look.bank, count)
+        parts = nearest(look.query[sight.chosen], look.bank, count)
+        found[look.run.name] = [torch.cat(part) for part in zip(*parts, strict=True)]
     for order, position in enumerate(sight.chosen):
         truth, index = query.name(position), int(query.index[position])
         group = Group(truth)

@@ -61,7 +61,9 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the newest start came to its end."""
-        return bool(self.notes) and self.notes[-1].get('event') == 'end'
+        events = [note.get('event') for note in self.notes]
+        trained = [event for event in events if event in ('start', 'end')]
+        return bool(trained) and trained[-1] == 'end'
 
     def accuracies(self) -> list[Accuracy]:
         """Of every probe, k-NN first and by k."""

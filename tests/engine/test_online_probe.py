@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -29,16 +30,15 @@ def runner(classes: tuple[str, ...] = ('a', 'b')) -> SimpleNamespace:
         ),
         val_loop=loop,
         iter=0,
-        logged={},
-        message_hub=SimpleNamespace(update_scalar=lambda name, value: None),
     )
 
 
 def step(hook: OnlineProbeHook, run: SimpleNamespace, batch: dict) -> dict[str, Tensor]:
     data = run.model.data_preprocessor(batch, True)
-    losses = run.model(**data, mode='loss')
-    hook.after_train_iter(run, 0, batch, {})
-    return losses
+    run.model(**data, mode='loss')
+    outputs: dict[str, Tensor] = {}
+    hook.after_train_iter(run, 0, batch, outputs)
+    return outputs
 
 
 @pytest.fixture
@@ -66,8 +66,9 @@ def test_it_hears_the_global_views_alone(batch, monkeypatch):
 def test_it_learns_and_the_metric_tells(batch):
     hook, run = OnlineProbeHook(dict(type='Adam', lr=0.1)), runner()
     hook.before_train(run)
-    for _ in range(10):
-        step(hook, run, batch)
+    losses = [step(hook, run, batch)['online_loss'].item() for _ in range(10)]
+    assert losses[0] == pytest.approx(math.log(2))  # from zero weights
+    assert losses[-1] < losses[0]
     hook.before_val(run)
     (metric,) = run.val_loop.evaluator.metrics
     with torch.no_grad():
