@@ -27,12 +27,15 @@ def configs_folder() -> Path:
 
 
 def config_path(name: str) -> Path:
-    """The file that `mmlogo::name` or a path names.
+    """The file that a path, `mmlogo::name` or another package's `mmdet::name` names.
 
     Raises:
         FileNotFoundError: If there is none; with the closest name there is.
+        ModuleNotFoundError: If the package is not installed.
     """
     inside = name.startswith(PREFIX)
+    if '::' in name and not inside:
+        return Path(_with_ours(Config._get_cfg_path)(name, '')[0])
     path = configs_folder() / name.removeprefix(PREFIX) if inside else Path(name)
     if not path.is_file():
         names = [
@@ -50,7 +53,18 @@ def _with_ours(get_path: Callable[[str, str], tuple]) -> Callable[[str, str], tu
             # No scope: our configs say default_scope themselves, and MMEngine would
             # hand `_scope_` on to collate functions, which refuse it.
             return str(config_path(cfg_path)), None
-        return get_path(cfg_path, filename)
+        try:
+            return get_path(cfg_path, filename)
+        except ModuleNotFoundError as error:
+            package = cfg_path.partition('::')[0]
+            raise ModuleNotFoundError(
+                f'{cfg_path} is a config of {package}, which is not installed'
+                + (
+                    '; pip install -c requirements/constraints.txt -e ".[detection]"'
+                    if package == 'mmdet'
+                    else ''
+                )
+            ) from error
 
     return get_cfg_path
 

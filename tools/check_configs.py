@@ -6,15 +6,21 @@ its model, pipelines, metrics, optimiser and schedules are built. No data is rea
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import (
+    METRICS,
+    MODELS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    init_default_scope,
+)
 
 from mmlogo.config import configs_folder, load_config
 from mmlogo.engine.launch import datasets_of
 from mmlogo.engine.lint import check_keys
-from mmlogo.registry import METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 
 
 def as_list(value: dict | list | None) -> list:
@@ -27,19 +33,22 @@ def check(path: Path) -> None:
     """Raise what is wrong with a config."""
     cfg = load_config(str(path))
     check_keys(cfg)
-    init_default_scope(cfg.default_scope)
+    init_default_scope(cfg.default_scope)  # at the root, so that mmdet's are found too
     model = MODELS.build(cfg.model)
     # a config that only evaluates has none
     wrapper = cfg.get('optim_wrapper') and build_optim_wrapper(model, cfg.optim_wrapper)
     for schedule in as_list(cfg.get('param_scheduler')):
-        schedule.setdefault('end', cfg.train_cfg.max_epochs)
+        length = 'max_epochs' if schedule.get('by_epoch', True) else 'max_iters'
+        if length in cfg.train_cfg:
+            schedule.setdefault('end', cfg.train_cfg[length])
         default_args = dict(optimizer=wrapper, epoch_length=100)
         PARAM_SCHEDULERS.build(schedule, default_args=default_args)
     for dataset in datasets_of(cfg):
         for transform in dataset.get('pipeline', ()):
             TRANSFORMS.build(transform)
     for metric in as_list(cfg.get('val_evaluator')) + as_list(cfg.get('test_evaluator')):
-        METRICS.build(metric)
+        # mmdet's read their annotations when they are built
+        METRICS.build(metric | (dict(ann_file=None) if 'ann_file' in metric else {}))
     header = path.read_text().splitlines()[0]
     if not header.startswith('# '):
         raise ValueError('the first line must say what the config is, in a comment')
@@ -51,15 +60,21 @@ def main() -> int:
     paths = parser.parse_args().configs or sorted(
         path for path in configs_folder().rglob('*.py') if '_base_' not in path.parts
     )
-    failed = 0
+    failed = left = 0
     for path in paths:
+        if path.parent.name == 'detection' and find_spec('mmdet') is None:
+            left += 1
+            print(
+                f"left  {path.name}: mmdet is not installed; pip install -e '.[detection]'"
+            )
+            continue
         try:
             check(path)
             print(f'ok    {path.name}')
         except Exception as error:  # one bad config must not hide the next
             failed += 1
             print(f'FAIL  {path.name}: {type(error).__name__}: {error}')
-    print(f'{len(paths) - failed} of {len(paths)} configs are sound')
+    print(f'{len(paths) - failed - left} of {len(paths) - left} configs are sound')
     return int(failed > 0)
 
 

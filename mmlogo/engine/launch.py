@@ -18,9 +18,8 @@ from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 from torch import nn
 
 from mmlogo.datasets.in_memory import InMemoryImages
-from mmlogo.engine.lint import check_overrides
+from mmlogo.engine.lint import check_overrides, find_type
 from mmlogo.engine.unwrap import unwrapped
-from mmlogo.registry import DATASETS
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -181,8 +180,17 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     if not datasets:
         raise ValueError('--data-root was given, but no dataset of this config has one')
     data_root = str(Path(data_root).expanduser())
+    before = {dataset['data_root'] for dataset in datasets}
     for dataset in datasets:
         dataset['data_root'] = data_root
+    for name in ('val_evaluator', 'test_evaluator'):
+        evaluator = cfg.get(name) or []
+        for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
+            # mmdet's COCO metrics name their annotations with the data root in front
+            root = next((r for r in before if metric.get('ann_file', '').startswith(r)), '')
+            if root:
+                file = metric['ann_file'].removeprefix(root).lstrip('/')
+                metric['ann_file'] = str(Path(data_root) / file)
     if 'data_root' in cfg:
         cfg.data_root = data_root
 
@@ -203,7 +211,7 @@ def check_data_roots(cfg: Config) -> None:
             f'(they read {sorted(roots)}); pass --data-root {cfg.data_root} instead'
         )
     for dataset in datasets_of(cfg):
-        kind = DATASETS.get(dataset['type'])
+        kind = find_type(dataset['type'], cfg.get('default_scope', 'mmlogo'))
         root = Path(dataset['data_root']).expanduser()
         if not issubclass(kind, InMemoryImages) and not root.is_dir():
             raise FileNotFoundError(
@@ -235,6 +243,9 @@ def check_schedules(cfg: Config) -> None:
 def use_amp(cfg: Config) -> None:
     """Train under autocast: bfloat16 where the device has it, else float16.
 
+    Detectors get float16, as mmdet hands boxes to its RoI layers in the precision of the
+    features, and bfloat16 rounds a coordinate of 600 to a multiple of four.
+
     Raises:
         ValueError: If the device, or the config's optimiser wrapper, cannot.
     """
@@ -246,10 +257,18 @@ def use_amp(cfg: Config) -> None:
         raise ValueError(
             f'--amp cannot replace the optimiser wrapper {kind!r} of the config'
         )
+    detector = cfg.get('default_scope') == 'mmdet'
+    if detector and device == 'cpu':
+        raise ValueError(
+            '--amp on a CPU is bfloat16, which would move the corners of boxes by pixels; '
+            'leave it out for detectors'
+        )
     if device == 'cpu' or (
-        device == 'cuda' and torch.cuda.is_bf16_supported(including_emulation=False)
+        device == 'cuda'
+        and torch.cuda.is_bf16_supported(including_emulation=False)
+        and not detector
     ):
-        wrapper.type = 'AutocastOptimWrapper'
+        wrapper.update(type='AutocastOptimWrapper', _scope_='mmlogo')
     elif device == 'cuda':
         wrapper.type = 'AmpOptimWrapper'
     else:
@@ -309,7 +328,12 @@ def set_pretrained(
             f'the config loads a whole model (load_from = {cfg.load_from!r}) and '
             '--pretrained a backbone; choose one'
         )
-    hook = dict(type='PretrainedHook', checkpoint=checkpoint, allow_partial=allow_partial)
+    hook = dict(
+        type='PretrainedHook',
+        _scope_='mmlogo',
+        checkpoint=checkpoint,
+        allow_partial=allow_partial,
+    )
     hook |= {} if prefix is None else dict(prefix=prefix)
     cfg.merge_from_dict(dict(default_hooks=dict(pretrained=hook)))
 

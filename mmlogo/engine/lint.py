@@ -6,11 +6,13 @@ with `**kwargs` take any key. Both turn a typo into a run with default values.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
+import mmcv.ops
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -18,8 +20,6 @@ from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner
 from torch import nn
 from torch.utils.data import DataLoader
-
-from mmlogo import registry as registries
 
 # Read by MMEngine's Runner or by our tools from the top of a config.
 _OURS = ('bank_dataloader', 'data_root', 'global_batch_size', 'vis_backends')
@@ -119,21 +119,23 @@ def find_problems(cfg: Config) -> Iterator[str]:
             near = get_close_matches(key, top, 1, cutoff=0.85)
             if near:
                 yield f'{key}: did you mean {near[0]!r}?'
-        yield from _walk(value, key)
+        yield from _walk(value, key, cfg.get('default_scope', 'mmlogo'))
 
 
-def _walk(node: object, path: str) -> Iterator[str]:
+def _walk(node: object, path: str, scope: str) -> Iterator[str]:
     if isinstance(node, (list, tuple)):
         for position, item in enumerate(node):
-            yield from _walk(item, f'{path}.{position}')
+            yield from _walk(item, f'{path}.{position}', scope)
     if not isinstance(node, dict):
         return
-    yield from _check(node, path)
+    # as in MMEngine it holds for what is inside, too
+    scope = node.get('_scope_', scope)
+    yield from _check(node, path, scope)
     for key, value in node.items():
-        yield from _walk(value, f'{path}.{key}')
+        yield from _walk(value, f'{path}.{key}', scope)
 
 
-def _check(node: dict, path: str) -> Iterator[str]:
+def _check(node: dict, path: str, scope: str) -> Iterator[str]:
     last = path.rpartition('.')[2]
     allowed: list[str] | None
     if last == 'paramwise_cfg':
@@ -143,7 +145,7 @@ def _check(node: dict, path: str) -> Iterator[str]:
     elif path.endswith('.paramwise_cfg.norm_and_bias'):
         allowed = [*_GROUP, *_names(torch.optim.SGD.__init__)]
     elif last == 'optim_wrapper':
-        kind = _find(node.get('type', 'OptimWrapper')) or OptimWrapper
+        kind = find_type(node.get('type', 'OptimWrapper'), scope) or OptimWrapper
         allowed = [*(_parameters(kind) or []), 'type', 'constructor', 'paramwise_cfg']
     elif last.endswith('dataloader'):
         allowed = [
@@ -152,9 +154,9 @@ def _check(node: dict, path: str) -> Iterator[str]:
             'disable_subprocess_warning',
         ]
     elif 'type' in node:
-        kind = _find(node['type'])
+        kind = find_type(node['type'], scope)
         if kind is None:
-            near = get_close_matches(str(node['type']), _registered(), 1)
+            near = get_close_matches(str(node['type']), _registered(scope), 1)
             hint = f'; did you mean {near[0]!r}?' if near else ''
             yield f'{path}.type: nothing is registered as {node["type"]!r}{hint}'
             return
@@ -184,26 +186,42 @@ def _check(node: dict, path: str) -> Iterator[str]:
             yield f'{path}.{key}: {node.get("type", last)} has no such key{hint}'
 
 
-def _all_registries() -> list[Registry]:
-    return [value for value in vars(registries).values() if isinstance(value, Registry)]
+def _registries(scope: str) -> list[Registry]:
+    """Those of a package, which has them in a module `registry` as OpenMMLab's do.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    try:
+        module = importlib.import_module(f'{scope}.registry')
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the config's scope is {scope!r}, and {error.name} is not installed"
+            + ("; pip install -e '.[detection]'" if scope == 'mmdet' else '')
+        ) from error
+    found = [value for value in vars(module).values() if isinstance(value, Registry)]
+    # parents that a package imports come last, as a lookup climbs
+    return sorted(found, key=lambda registry: registry.scope != scope)
 
 
-def _find(kind: Any) -> Any:
+def find_type(kind: Any, scope: str = 'mmlogo') -> Any:
+    """What `type=kind` builds in a scope; None if there is nothing of that name."""
     if not isinstance(kind, str):
         return kind
-    for registry in _all_registries():
+    for registry in _registries(scope):
         try:
             found = registry.get(kind)
         except RuntimeError:  # MMEngine's word for "not here"
             continue
         if found is not None:
             return found
-    return None
+    # mmdet names layers for boxes, such as RoIAlign and nms, by their name in here
+    return getattr(mmcv.ops, kind, None) if scope == 'mmdet' else None
 
 
-def _registered() -> list[str]:
+def _registered(scope: str) -> list[str]:
     names: set[str] = set()
-    for registry in _all_registries():
+    for registry in _registries(scope):
         level: Registry | None = registry
         while level is not None:
             names.update(level.module_dict)
@@ -221,7 +239,10 @@ def _names(function: Callable) -> list[str]:
 
 
 def _parameters(kind: Any) -> list[str] | None:
-    """Keywords a constructor takes, its bases' while it passes `**kwargs` on."""
+    """Keywords a constructor takes, its bases' while it passes `**kwargs` on.
+
+    None where that is not to be seen, as with kwargs for what it makes.
+    """
     if not inspect.isclass(kind):
         return _names(kind) if not _passes_on(kind) else None
     found: list[str] = []
@@ -231,8 +252,8 @@ def _parameters(kind: Any) -> list[str] | None:
             continue
         found += _names(constructor)
         if not _passes_on(constructor):
-            break
-    return found
+            return found
+    return None if found else []
 
 
 def _passes_on(function: Callable) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 from mmengine.hooks import Hook
 
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.models.pretrained import load_pretrained
+from mmlogo.models.trunk import doubts_about, learning_of, trunk_of
 from mmlogo.registry import HOOKS
 
 
 @HOOKS.register_module()
 class PretrainedHook(Hook):
-    """Load `model.backbone` from a checkpoint of any origin, and log what matched.
+    """Load a model's `trunk_of` from a checkpoint of any origin, and log what matched.
 
-    When training starts, for only then has the Runner drawn the initial weights; not
+    Of settings that spoil fine-tuning (`doubts_about`) it warns. When training starts, for only then has the Runner drawn the initial weights; not
     where a run is resumed, which has weights of its own. Every process reads the file.
 
     Args:
@@ -47,15 +50,14 @@ class PretrainedHook(Hook):
                 '--cfg-options default_hooks.pretrained=None'
             )
         model = unwrapped(runner.model)
-        if not hasattr(model, 'backbone'):
-            raise ValueError(
-                f'{type(model).__name__} has no backbone that {self.checkpoint} could be '
-                'loaded into; use load_from for a whole model'
-            )
+        trunk = trunk_of(model)
         report = load_pretrained(
-            model.backbone,
+            trunk,
             self.checkpoint,
             allow_partial=self.allow_partial,
             prefix=self.prefix,
         )
-        runner.logger.info(f'Pretrained backbone from {report}')
+        model.train()  # as the loop is about to do
+        runner.logger.info(f'Pretrained backbone from {report}; {learning_of(trunk)}')
+        for doubt in doubts_about(model, report.config):
+            runner.logger.log(logging.WARNING, doubt)

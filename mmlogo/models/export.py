@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import json
@@ -17,6 +16,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmlogo.models.detectron2 import write_pickle
+from mmlogo.models.origin import inputs_of, model_of
 from mmlogo.models.pretrained import (
     find_prefix,
     load_pretrained,
@@ -151,7 +151,7 @@ def read_backbone(
     meta = meta if isinstance(meta, Mapping) else {}
     if config is None:
         cfg = meta.get('cfg')
-        model = _model_of(cfg) if isinstance(cfg, str) else {}
+        model = model_of(cfg) if isinstance(cfg, str) else {}
     else:
         cfg, model = config.pretty_text, config.get('model', {})
         load_pretrained(MODELS.build(model['backbone']), path, prefix=prefix)
@@ -161,7 +161,7 @@ def read_backbone(
         state=state,
         depth=depth,
         settings=dict(model.get('backbone') or {}),
-        inputs=_inputs(model.get('data_preprocessor') or {}),
+        inputs=inputs_of(model.get('data_preprocessor') or {}),
         cfg=cfg if isinstance(cfg, str) else None,
         commit=meta.get('commit'),
     )
@@ -369,41 +369,5 @@ def _how_to_load(backbone: Backbone, target: str, out: Path) -> str:
     return f'{text}\n{inputs}'
 
 
-def _model_of(cfg: str) -> dict[str, Any]:
-    """`model` of a config's text as MMEngine writes it; nothing in it is run."""
-    try:
-        for line in ast.parse(cfg).body:
-            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == 'model':
-                model = _literal(line.value)
-                return model if isinstance(model, dict) else {}
-    except (SyntaxError, ValueError):  # written otherwise, by an older MMCV
-        pass
-    return {}
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == 'dict':
-        pairs = [pair for part in node.args for pair in _literal(part).items()]
-        return dict(pairs) | {word.arg: _literal(word.value) for word in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {
-            ast.literal_eval(key): _literal(value)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if key is not None
-        }
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_literal(part) for part in node.elts]
-    return ast.literal_eval(node)
-
-
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
-
-
-def _inputs(preprocessor: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Mean and standard deviation, where they are surely RGB's."""
-    ours = preprocessor.get('type') in ('MultiCropPreprocessor', 'LabelledPreprocessor')
-    if not ours and not preprocessor.get('to_rgb'):
-        return {}
-    names = [name for name in ('mean', 'std') if preprocessor.get(name)]
-    return {name: list(preprocessor[name]) for name in names} if len(names) == 2 else {}

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmlogo.models.detectron2 import UnsafePickleError, from_detectron2, read_pickle
+from mmlogo.models.trunk import check_strides
 
 # What a slow copy of the network is called: MoCo's encoder_k, BYOL's target_net ...
 _COPIES = {'ema', 'k', 'key', 'momentum', 'target', 'teacher'}
@@ -38,6 +39,7 @@ class KeyReport(NamedTuple):
         missing: Of the backbone, not in the checkpoint.
         unexpected: In the checkpoint under the prefix, not of the backbone.
         mismatched: In both, with different shapes.
+        config: The config in the checkpoint, its text; None where there is none.
     """
 
     path: str
@@ -46,6 +48,7 @@ class KeyReport(NamedTuple):
     missing: list[str]
     unexpected: list[str]
     mismatched: list[Mismatch]
+    config: str | None = None
 
     def __str__(self) -> str:
         found = f'under {self.prefix!r}' if self.prefix else 'without a prefix'
@@ -85,9 +88,11 @@ def load_pretrained(
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read, holds no name of the backbone, only a momentum
-            copy or several networks; if a shape differs, or if it is partial.
+            copy or several networks; if a shape differs, or if it is partial; or if
+            the backbone strides elsewhere (`check_strides`).
     """
-    found = read_tensors(path)
+    content = read_checkpoint(path)
+    found = tensors_of(content, path)
     wanted = backbone.state_dict()
     if prefix is None:
         prefix = find_prefix(found, list(wanted), path)
@@ -97,7 +102,9 @@ def load_pretrained(
         if name.startswith(prefix)
     }
     report = _compare(str(path), prefix, inside, wanted)
+    report = report._replace(config=_config_of(content))
     _check(report, backbone, allow_partial)
+    check_strides(backbone, str(path), report.config)
     backbone.load_state_dict({name: inside[name] for name in report.matched}, strict=False)
     return report
 
@@ -120,6 +127,12 @@ def _compare(
         unexpected=[name for name in inside if name not in wanted],
         mismatched=mismatched,
     )
+
+
+def _config_of(content: object) -> str | None:
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    config = meta.get('cfg') if isinstance(meta, Mapping) else None
+    return config if isinstance(config, str) else None
 
 
 def _check(report: KeyReport, backbone: nn.Module, allow_partial: bool) -> None:

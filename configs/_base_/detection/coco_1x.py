@@ -1,0 +1,47 @@
+# COCO 2017 for 90,000 iterations of 16 images, in detectron2's numbers: what MoCo, SimSiam,
+# LEWEL and CGH report transfer with. mmdet's own 1x is 12 epochs (88,000) at one size.
+_base_ = ['mmdet::_base_/datasets/coco_instance.py', 'runtime.py']
+backend_args = None
+short_sides = (640, 672, 704, 736, 768, 800)
+train_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=backend_args),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(
+        type='RandomChoiceResize',
+        scales=[(1333, side) for side in short_sides],
+        keep_ratio=True,
+    ),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+global_batch_size = 16
+train_dataloader = dict(
+    _delete_=True,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    dataset=dict(
+        type='CocoDataset',
+        data_root='data/coco/',
+        ann_file='annotations/instances_train2017.json',
+        data_prefix=dict(img='train2017/'),
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+        pipeline=train_pipeline,
+        backend_args=backend_args,
+    ),
+)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=90000, val_interval=15000)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
+    # detectron2 does not decay the norms that are now trained
+    paramwise_cfg=dict(norm_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
+    dict(type='MultiStepLR', milestones=[60000, 80000], gamma=0.1, by_epoch=False),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -1,0 +1,3 @@
+# The same without masks.
+_base_ = 'mask_rcnn_r50_c4.py'
+model = dict(type='FasterRCNN', roi_head=dict(mask_head=None))
