@@ -308,7 +308,7 @@ def set_pretrained(
     allow_partial: bool = False,
     prefix: str | None = None,
 ) -> None:
-    """`--pretrained`: begin with a backbone out of `checkpoint`.
+    """`--pretrained`: begin with a backbone out of `checkpoint`, and no other download.
 
     Raises:
         FileNotFoundError: If it does not exist.
@@ -336,6 +336,11 @@ def set_pretrained(
     )
     hook |= {} if prefix is None else dict(prefix=prefix)
     cfg.merge_from_dict(dict(default_hooks=dict(pretrained=hook)))
+    # what mmdet's configs would begin with, and fetch
+    head = cfg.model.get('roi_head') or {}
+    for part in (cfg.model.get('backbone'), head.get('shared_head')):
+        if part and (part.get('init_cfg') or {}).get('type') == 'Pretrained':
+            part['init_cfg'] = None
 
 
 def use_scaled_lr(cfg: Config) -> None:

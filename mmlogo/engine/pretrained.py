@@ -16,8 +16,9 @@ from mmlogo.registry import HOOKS
 class PretrainedHook(Hook):
     """Load a model's `trunk_of` from a checkpoint of any origin, and log what matched.
 
-    Of settings that spoil fine-tuning (`doubts_about`) it warns. When training starts, for only then has the Runner drawn the initial weights; not
-    where a run is resumed, which has weights of its own. Every process reads the file.
+    Of settings that spoil fine-tuning (`doubts_about`) it warns. This is done when
+    training starts, for only then has the Runner drawn the initial weights; not where a
+    run is resumed, which has weights of its own. Every process reads the file.
 
     Args:
         checkpoint: Its path; what `tools/train.py --pretrained` sets.

@@ -26,14 +26,15 @@ def trunk_of(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: If the model has no backbone.
     """
-    if not hasattr(model, 'backbone'):
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, nn.Module):
         raise ValueError(f'{type(model).__name__} has no backbone; give it one')
     shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
     if shared is None:
-        return model.backbone
+        return backbone
     trunk = nn.Module()
     stages = ((name, x) for name, x in shared.named_children() if _STAGE.fullmatch(name))
-    for name, child in (*model.backbone.named_children(), *stages):
+    for name, child in (*backbone.named_children(), *stages):
         trunk.add_module(name, child)
     return trunk
 
@@ -60,9 +61,9 @@ def doubts_about(model: nn.Module, pretraining: str | None) -> Iterator[str]:
     params, norms = _learning(trunk)
     frozen = [name for name, learns in params.items() if not learns]
     if frozen and len(frozen) < len(params):
-        parts = sorted({name.partition('.')[0] for name in frozen})
+        where = ', '.join(sorted({name.partition('.')[0] for name in frozen}))
         yield (
-            f'{len(frozen)} of {len(params)} parameters are frozen (in {", ".join(parts)}); '
+            f'{len(frozen)} of {len(params)} parameters are frozen (in {where}); '
             'weights that were learnt without labels want to be fine-tuned everywhere: '
             'frozen_stages=-1, norm_cfg.requires_grad=True'
         )

@@ -36,7 +36,7 @@ def name_of(mini: str) -> str:
     return f'mmlogo::detection/{mini}_coco_mini.py'
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     pass
 
 
@@ -48,7 +48,7 @@ class Look(Hook):
     def before_train(self, runner) -> None:
         trunk = trunk_of(runner.model)
         self.state = {name: x.clone() for name, x in trunk.state_dict().items()}
-        raise Enough
+        raise EnoughError
 
 
 @pytest.mark.parametrize('mini', MINI)
@@ -61,7 +61,7 @@ def test_every_tensor_arrives_in_a_runner(mini, tiny_coco, resnets, tmp_path, ca
     cfg.work_dir = str(tmp_path)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(look := Look())
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         runner.train()
     want = source.state_dict()
     assert len(look.state) == 120
@@ -249,6 +249,25 @@ class TestCommandLine:
                 *('train', name, '--work-dir', tmp_path, '--cfg-options'),
                 'model.roi_head.bbox_head.num_clases=3',
             )
+
+    @pytest.mark.slow
+    def test_a_config_of_mmdet_begins_with_ours_and_is_doubted(
+        self, tiny_coco, resnets, tmp_path
+    ):
+        """No download of what `--pretrained` replaces; what it freezes is said."""
+        _, path = resnets(50)
+        cfg = load_config('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')
+        launch.set_data_root(cfg, str(tiny_coco))
+        launch.set_pretrained(cfg, str(path))
+        cfg.work_dir = str(tmp_path)
+        runner = Runner.from_cfg(cfg)
+        runner.register_hook(Look())
+        with pytest.raises(EnoughError):
+            runner.train()
+        log = next(tmp_path.glob('*/*.log')).read_text()
+        assert '318 tensors matched' in log
+        assert '33 of 159 parameters are frozen (in bn1, conv1, layer1)' in log
+        assert '53 of 53 BatchNorms keep the statistics' in log
 
     def test_no_bfloat16(self):
         cfg = load_config(name_of('mask_rcnn_r18_fpn'))

@@ -1,4 +1,4 @@
-"""What decides a detector's AP after pretraining, in every config and setting by setting."""
+"""What decides a detector's AP after pretraining, config by config."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmlogo.models.trunk import doubts_about, learning_of, trunk_of
 
 pytest.importorskip('mmdet', reason="no mmdet; pip install -e '.[detection]'")
 
-from mmdet.registry import MODELS  # noqa: E402
+from mmdet.registry import MODELS
 
 NAMES = sorted(path.stem for path in (configs_folder() / 'detection').glob('*.py'))
 PUBLISHED = [name for name in NAMES if '_r50_' in name]

@@ -164,12 +164,10 @@ def test_mmdets_names(saved, tmp_path):
 
 
 def test_mmdet_itself(saved, tmp_path):
-    """Where MMCV has its compiled operators: mmdet does not import without them."""
-    try:
-        from mmdet.models.backbones import ResNet
-        from mmdet.models.roi_heads.shared_heads import ResLayer
-    except ImportError as error:
-        pytest.skip(f'mmdet cannot be imported: {error}')
+    pytest.importorskip('mmdet', reason="no mmdet; pip install -e '.[detection]'")
+    from mmdet.models.backbones import ResNet
+    from mmdet.models.roi_heads.shared_heads import ResLayer
+
     depth, net, path = saved
     out = str(tmp_path / 'net.pth')
     export_backbone(path, 'mmdet', out)
