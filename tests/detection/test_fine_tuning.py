@@ -105,6 +105,24 @@ def test_it_trains_and_is_scored(mini, tiny_coco, resnets, tmp_path):
 
 
 @pytest.mark.slow
+def test_it_learns_four_photographs_by_heart(tiny_coco, resnets, tmp_path):
+    """Boxes, masks and classes: that gradients of every part lead where they should."""
+    _, path = resnets(18)
+    tool(
+        *('train', name_of('mask_rcnn_r18_fpn'), '--pretrained', path),
+        *('--data-root', tiny_coco, '--work-dir', tmp_path, '--cfg-options'),
+        *('train_cfg.max_iters=120', 'train_cfg.val_interval=120'),
+        *('train_dataloader.batch_size=4', 'param_scheduler.1.milestones=[90]'),
+        'optim_wrapper.optimizer.lr=0.02',
+        'train_dataloader.dataset.pipeline.2.scales=[(160,120)]',
+        'val_dataloader.dataset.pipeline.1.scale=(160,120)',
+    )
+    (found,) = (x for x in scalars(tmp_path) if 'coco/bbox_mAP' in x)
+    assert found['coco/bbox_mAP_50'] > 0.6
+    assert found['coco/segm_mAP_50'] > 0.6
+
+
+@pytest.mark.slow
 def test_two_processes_on_a_cpu_with_synchronised_norms(tiny_coco, resnets, tmp_path):
     _, path = resnets(18)
     words = (ROOT / 'tools' / 'dist_train.sh', name_of('mask_rcnn_r18_fpn'), 2)
