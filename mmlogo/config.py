@@ -7,8 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.utils import get_installed_path
 
 PREFIX = 'mmlogo::'
+INSTALL_MMDET = "pip install -c requirements/constraints.txt -e '.[detection]'"
 
 
 def configs_folder() -> Path:
@@ -53,18 +55,25 @@ def _with_ours(get_path: Callable[[str, str], tuple]) -> Callable[[str, str], tu
             # No scope: our configs say default_scope themselves, and MMEngine would
             # hand `_scope_` on to collate functions, which refuse it.
             return str(config_path(cfg_path)), None
+        package, _, inside = cfg_path.partition('::')
         try:
             return get_path(cfg_path, filename)
         except ModuleNotFoundError as error:
-            package = cfg_path.partition('::')[0]
             raise ModuleNotFoundError(
                 f'{cfg_path} is a config of {package}, which is not installed'
-                + (
-                    '; pip install -c requirements/constraints.txt -e ".[detection]"'
-                    if package == 'mmdet'
-                    else ''
-                )
+                + (f'; {INSTALL_MMDET}' if package == 'mmdet' else '')
             ) from error
+        except AssertionError as error:  # not on MMEngine's list
+            raise ValueError(
+                f'{cfg_path} names a config of {package!r}, and MMEngine knows no such '
+                "package; write 'mmdet::...', 'mmpretrain::...' or a path"
+            ) from error
+        except FileNotFoundError as error:
+            folder = Path(get_installed_path(package)) / '.mim' / 'configs'
+            names = [path.relative_to(folder).as_posix() for path in folder.rglob('*.py')]
+            near = get_close_matches(inside, names, 1)
+            hint = f"; did you mean '{package}::{near[0]}'?" if near else ''
+            raise FileNotFoundError(f'{package} has no config {inside!r}{hint}') from error
 
     return get_cfg_path
 

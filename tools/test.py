@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 
 from mmlogo.config import load_config
 from mmlogo.engine import launch
+from mmlogo.engine.knn_loop import KNNLoop
 from mmlogo.engine.lint import check_keys
 
 
@@ -25,13 +26,16 @@ def main() -> None:
     cfg = launch.prepare(load_config(args.config), args)
     launch.set_checkpoint(cfg, args.checkpoint)
     if args.amp:
-        cfg.test_cfg.fp16 = True
+        launch.use_half_precision(cfg)
     check_keys(cfg)
     launch.check_data_roots(cfg)
     runner = Runner.from_cfg(cfg)
-    metrics = runner.test_evaluator.metrics
-    used = {getattr(metric, 'features', None) for metric in metrics} & {'neck'}
-    launch.check_fits(runner.model, args.checkpoint, ('backbone', *used))
+    parts: set[str] = set()  # what predicts is scored with all of its weights
+    if isinstance(runner.test_loop, KNNLoop):
+        metrics = runner.test_evaluator.metrics
+        used = {getattr(metric, 'features', None) for metric in metrics} & {'neck'}
+        parts = {'backbone', *used}
+    launch.check_fits(runner.model, args.checkpoint, sorted(parts))
     runner.test()
 
 

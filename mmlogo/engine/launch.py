@@ -32,6 +32,11 @@ _RUNNER_HOOKS = (
     'checkpoint',
 )
 
+_NO_BFLOAT16 = (
+    '--amp on a CPU is bfloat16, which would move the corners of boxes by pixels; leave it '
+    'out for detectors'
+)
+
 # launcher -> where it says RANK, WORLD_SIZE and LOCAL_RANK
 _VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -42,7 +47,7 @@ _VARIABLES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that every tool which runs a config has."""
-    parser.add_argument('config', help='a path, or mmlogo::name.py')
+    parser.add_argument('config', help='a path, mmlogo::name.py or mmdet::folder/name.py')
     parser.add_argument('--work-dir', help='default: work_dirs/NAME_OF_THE_CONFIG')
     parser.add_argument('--data-root', help='read every dataset of the config from here')
     parser.add_argument(
@@ -180,19 +185,24 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     if not datasets:
         raise ValueError('--data-root was given, but no dataset of this config has one')
     data_root = str(Path(data_root).expanduser())
-    before = {dataset['data_root'] for dataset in datasets}
+    # the longest first: data/coco_mini before data
+    before = sorted({str(dataset['data_root']) for dataset in datasets}, reverse=True)
     for dataset in datasets:
         dataset['data_root'] = data_root
     for name in ('val_evaluator', 'test_evaluator'):
         evaluator = cfg.get(name) or []
         for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
-            # mmdet's COCO metrics name their annotations with the data root in front
-            root = next((r for r in before if metric.get('ann_file', '').startswith(r)), '')
-            if root:
-                file = metric['ann_file'].removeprefix(root).lstrip('/')
-                metric['ann_file'] = str(Path(data_root) / file)
+            # mmdet's metrics name their annotations with the data root in front
+            for key, value in metric.items():
+                old = [r for r in before if _is_below(value, r)]
+                if old:
+                    metric[key] = str(Path(data_root) / Path(value).relative_to(old[0]))
     if 'data_root' in cfg:
         cfg.data_root = data_root
+
+
+def _is_below(value: object, folder: str) -> bool:
+    return isinstance(value, str) and Path(value).is_relative_to(folder)
 
 
 def check_data_roots(cfg: Config) -> None:
@@ -221,21 +231,24 @@ def check_data_roots(cfg: Config) -> None:
 
 
 def check_schedules(cfg: Config) -> None:
-    """Refuse a schedule that begins after the training's end.
+    """Refuse a schedule that begins, or a warm-up that ends, after the training's end.
 
     Raises:
         ValueError: Naming it, and what to change.
     """
-    length = cfg.train_cfg.get('max_epochs')
     schedules = cfg.get('param_scheduler') or ()
     for place, schedule in enumerate(
         schedules if isinstance(schedules, list) else [schedules]
     ):
-        begin = schedule.get('begin', 0)
-        if length and schedule.get('by_epoch', True) and begin >= length:
+        unit = 'epoch' if schedule.get('by_epoch', True) else 'iter'
+        length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s')
+        begin, end = schedule.get('begin', 0), schedule.get('end') or 0
+        rises = schedule['type'].startswith(('Linear', 'WarmUp'))
+        if length and (begin >= length or (rises and end > length)):
             raise ValueError(
-                f'param_scheduler.{place}, {schedule["type"]}, begins at epoch {begin}, '
-                f'but training ends at epoch {length}: a warm-up as long as the training; '
+                f'param_scheduler.{place}, {schedule["type"]}, is for {unit} {begin} to '
+                f'{end or "the last"}, but training ends at {length}: all of it would be '
+                'warm-up; '
                 'shorten it (its `end`, and the `begin` of what follows) or train longer'
             )
 
@@ -259,10 +272,7 @@ def use_amp(cfg: Config) -> None:
         )
     detector = cfg.get('default_scope') == 'mmdet'
     if detector and device == 'cpu':
-        raise ValueError(
-            '--amp on a CPU is bfloat16, which would move the corners of boxes by pixels; '
-            'leave it out for detectors'
-        )
+        raise ValueError(_NO_BFLOAT16)
     if device == 'cpu' or (
         device == 'cuda'
         and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -276,6 +286,17 @@ def use_amp(cfg: Config) -> None:
             f'--amp is supported on CPU and CUDA, and the device is {device!r}; '
             'leave it out'
         )
+
+
+def use_half_precision(cfg: Config) -> None:
+    """Evaluate under autocast: float16 on CUDA, bfloat16 on a CPU.
+
+    Raises:
+        ValueError: For detectors on a CPU, as in `use_amp`.
+    """
+    if cfg.get('default_scope') == 'mmdet' and get_device() == 'cpu':
+        raise ValueError(_NO_BFLOAT16)
+    cfg.test_cfg.fp16 = True
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:
@@ -326,7 +347,8 @@ def set_pretrained(
     if cfg.get('load_from') and not cfg.get('resume'):
         raise ValueError(
             f'the config loads a whole model (load_from = {cfg.load_from!r}) and '
-            '--pretrained a backbone; choose one'
+            '--pretrained a backbone; choose one: leave --pretrained out, or say '
+            '--cfg-options load_from=None'
         )
     hook = dict(
         type='PretrainedHook',
@@ -337,9 +359,11 @@ def set_pretrained(
     hook |= {} if prefix is None else dict(prefix=prefix)
     cfg.merge_from_dict(dict(default_hooks=dict(pretrained=hook)))
     # what mmdet's configs would begin with, and fetch
-    head = cfg.model.get('roi_head') or {}
-    for part in (cfg.model.get('backbone'), head.get('shared_head')):
-        if part and (part.get('init_cfg') or {}).get('type') == 'Pretrained':
+    model = cfg.get('model') or {}
+    parts = (model.get('backbone'), (model.get('roi_head') or {}).get('shared_head'))
+    for part in filter(None, parts):
+        init = part.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
             part['init_cfg'] = None
 
 
@@ -362,9 +386,9 @@ def use_scaled_lr(cfg: Config) -> None:
 def check_fits(
     model: nn.Module, checkpoint: str, parts: Sequence[str] = ('backbone',)
 ) -> None:
-    """Refuse a checkpoint of another backbone; MMEngine would score random weights.
+    """Refuse a checkpoint of another network; MMEngine would score random weights.
 
-    `parts` are the model's attributes that have to fit.
+    `parts` are the model's attributes that have to fit; without any, all of it.
 
     Raises:
         ValueError: Naming the tensors that are missing or have another shape.
@@ -376,14 +400,14 @@ def check_fits(
         f'{name} {tuple(value.shape)} is '
         + (f'{tuple(found[name].shape)} in it' if name in found else 'not in it')
         for name, value in wanted.items()
-        if name.startswith(tuple(f'{part}.' for part in parts))
+        if (not parts or name.startswith(tuple(f'{part}.' for part in parts)))
         and (name not in found or found[name].shape != value.shape)
     ]
     if wrong:
         raise ValueError(
             f'{checkpoint} is of another network than the config: {len(wrong)} tensors of '
-            f'the {" and ".join(parts)} do not fit, such as {"; ".join(wrong[:3])}; give '
-            'the config that the checkpoint was trained with'
+            f'the {" and ".join(parts) or "model"} do not fit, such as '
+            f'{"; ".join(wrong[:3])}; give the config that the checkpoint was trained with'
         )
 
 

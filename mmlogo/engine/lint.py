@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import mmcv.ops
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner
 from torch import nn
 from torch.utils.data import DataLoader
+
+from mmlogo.config import INSTALL_MMDET
 
 # Read by MMEngine's Runner or by our tools from the top of a config.
 _OURS = ('bank_dataloader', 'data_root', 'global_batch_size', 'vis_backends')
@@ -58,14 +62,18 @@ _BUILDER = (
 def check_keys(cfg: Config) -> None:
     """Compare every key of a config with what reads it.
 
+    In other packages some constructors hand keys on to where this does not see them; there
+    only a near miss of a known key is an error, and others are warned of.
+
     Raises:
         ValueError: Naming each key nobody reads, with the closest one that is.
     """
     problems = list(find_problems(cfg))
-    if problems:
-        raise ValueError(
-            'the config has keys that nobody reads:\n  ' + '\n  '.join(problems)
-        )
+    wrong = [problem.text for problem in problems if problem.sure]
+    if wrong:
+        raise ValueError('the config has keys that nobody reads:\n  ' + '\n  '.join(wrong))
+    for problem in problems:
+        print_log(f'is this read? {problem.text}', 'current', logging.WARNING)
 
 
 def check_overrides(cfg: Config, options: dict) -> None:
@@ -106,10 +114,15 @@ def _inside(node: object, part: str) -> object:
     return node.get(part) if isinstance(node, (dict, Config)) else None
 
 
-def find_problems(cfg: Config) -> Iterator[str]:
+class Problem(NamedTuple):
+    text: str
+    sure: bool = True
+
+
+def find_problems(cfg: Config) -> Iterator[Problem]:
     top = [*_names(Runner.__init__), *_OURS, *_RUNNER]
     if 'find_unused_parameters' in cfg and cfg.get('model_wrapper_cfg'):
-        yield (
+        yield Problem(
             'find_unused_parameters: MMEngine ignores it beside model_wrapper_cfg; set '
             'model_wrapper_cfg.find_unused_parameters'
         )
@@ -118,11 +131,11 @@ def find_problems(cfg: Config) -> Iterator[str]:
             # other names may be variables of the config
             near = get_close_matches(key, top, 1, cutoff=0.85)
             if near:
-                yield f'{key}: did you mean {near[0]!r}?'
+                yield Problem(f'{key}: did you mean {near[0]!r}?')
         yield from _walk(value, key, cfg.get('default_scope', 'mmlogo'))
 
 
-def _walk(node: object, path: str, scope: str) -> Iterator[str]:
+def _walk(node: object, path: str, scope: str) -> Iterator[Problem]:
     if isinstance(node, (list, tuple)):
         for position, item in enumerate(node):
             yield from _walk(item, f'{path}.{position}', scope)
@@ -135,7 +148,7 @@ def _walk(node: object, path: str, scope: str) -> Iterator[str]:
         yield from _walk(value, f'{path}.{key}', scope)
 
 
-def _check(node: dict, path: str, scope: str) -> Iterator[str]:
+def _check(node: dict, path: str, scope: str) -> Iterator[Problem]:
     last = path.rpartition('.')[2]
     allowed: list[str] | None
     if last == 'paramwise_cfg':
@@ -158,7 +171,10 @@ def _check(node: dict, path: str, scope: str) -> Iterator[str]:
         if kind is None:
             near = get_close_matches(str(node['type']), _registered(scope), 1)
             hint = f'; did you mean {near[0]!r}?' if near else ''
-            yield f'{path}.type: nothing is registered as {node["type"]!r}{hint}'
+            yield Problem(
+                f'{path}.type: nothing is registered as {node["type"]!r}{hint}',
+                _is_sure(node['type'], near, scope),
+            )
             return
         parameters = _parameters(kind)
         allowed = None if parameters is None else [*parameters, *_BUILDER]
@@ -183,7 +199,14 @@ def _check(node: dict, path: str, scope: str) -> Iterator[str]:
             hint = (
                 f'; did you mean {near[0]!r}?' if near else f'; there are {sorted(allowed)}'
             )
-            yield f'{path}.{key}: {node.get("type", last)} has no such key{hint}'
+            yield Problem(
+                f'{path}.{key}: {node.get("type", last)} has no such key{hint}',
+                _is_sure(key, near, scope),
+            )
+
+
+def _is_sure(key: object, near: list[str], scope: str) -> bool:
+    return scope == 'mmlogo' or bool(get_close_matches(str(key), near, 1, cutoff=0.9))
 
 
 def _registries(scope: str) -> list[Registry]:
@@ -197,7 +220,7 @@ def _registries(scope: str) -> list[Registry]:
     except ModuleNotFoundError as error:
         raise ValueError(
             f"the config's scope is {scope!r}, and {error.name} is not installed"
-            + ("; pip install -e '.[detection]'" if scope == 'mmdet' else '')
+            + (f'; {INSTALL_MMDET}' if scope == 'mmdet' else '')
         ) from error
     found = [value for value in vars(module).values() if isinstance(value, Registry)]
     # parents that a package imports come last, as a lookup climbs

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from mmengine.hooks import Hook
 
 from mmlogo.engine.unwrap import unwrapped
@@ -61,4 +59,4 @@ class PretrainedHook(Hook):
         model.train()  # as the loop is about to do
         runner.logger.info(f'Pretrained backbone from {report}; {learning_of(trunk)}')
         for doubt in doubts_about(model, report.config):
-            runner.logger.log(logging.WARNING, doubt)
+            runner.logger.warning(doubt)

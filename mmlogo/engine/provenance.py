@@ -25,14 +25,14 @@ FILE = 'runs.jsonl'
 class ProvenanceHook(Hook):
     """Append what a results table must say to `runs.jsonl` in the work dir.
 
-    A start: command, commit, seed, hardware, versions. An end: epochs, seconds by
-    the clock and of the processor, of this process. A test: as a start, and the name of
-    the checkpoint.
+    A start: command, commit, seed, hardware, versions. An end: epochs, iterations,
+    seconds by the clock and of the processor, of this process. A test: as a start, and
+    the name of the checkpoint.
     """
 
     def before_train(self, runner) -> None:
         self._clock, self._processor = time.monotonic(), time.process_time()
-        self._begin(runner, 'start', epoch=runner.epoch)
+        self._begin(runner, 'start', epoch=runner.epoch, iteration=runner.iter)
 
     def before_test(self, runner) -> None:
         self._begin(runner, 'test', checkpoint=Path(runner._load_from or '').name)
@@ -42,6 +42,7 @@ class ProvenanceHook(Hook):
             runner,
             event='end',
             epoch=runner.epoch,
+            iteration=runner.iter,
             seconds=round(time.monotonic() - self._clock, 1),
             cpu_seconds=round(time.process_time() - self._processor, 1),
         )

@@ -22,7 +22,8 @@ class Res5WithNorm(ResLayer):
         depth: Of the ResNet.
         stage: Which of its stages, from 0.
         norm_cfg: Of the stage and of the layer after it.
-        norm_eval: Keep BatchNorm's statistics while weights learn.
+        norm_eval: Keep BatchNorm's statistics while weights learn; mmdet's `ResLayer`
+            leaves SyncBN alone.
         kwargs: As mmdet's `ResLayer` has them.
 
     (N, C, H, W), boxes of the stage before, to (N, C', H / stride, W / stride).

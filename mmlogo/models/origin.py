@@ -37,7 +37,8 @@ def _literal(node: ast.expr) -> Any:
 def inputs_of(preprocessor: Mapping[str, Any]) -> dict[str, list[float]]:
     """Mean and standard deviation, where they are surely RGB's."""
     ours = preprocessor.get('type') in ('MultiCropPreprocessor', 'LabelledPreprocessor')
-    if not ours and not preprocessor.get('to_rgb'):
+    # mmdet and mmseg read BGR and turn it
+    if not ours and not (preprocessor.get('to_rgb') or preprocessor.get('bgr_to_rgb')):
         return {}
     names = [name for name in ('mean', 'std') if preprocessor.get(name)]
     return {name: list(preprocessor[name]) for name in names} if len(names) == 2 else {}

@@ -101,8 +101,7 @@ def load_pretrained(
         for name, value in found.items()
         if name.startswith(prefix)
     }
-    report = _compare(str(path), prefix, inside, wanted)
-    report = report._replace(config=_config_of(content))
+    report = _compare(str(path), prefix, inside, wanted, _config_of(content))
     _check(report, backbone, allow_partial)
     check_strides(backbone, str(path), report.config)
     backbone.load_state_dict({name: inside[name] for name in report.matched}, strict=False)
@@ -110,7 +109,11 @@ def load_pretrained(
 
 
 def _compare(
-    path: str, prefix: str, inside: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    path: str,
+    prefix: str,
+    inside: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    config: str | None,
 ) -> KeyReport:
     both = [name for name in wanted if name in inside]
     mismatched = [
@@ -126,6 +129,7 @@ def _compare(
         missing=[name for name in wanted if name not in inside],
         unexpected=[name for name in inside if name not in wanted],
         mismatched=mismatched,
+        config=config,
     )
 
 
@@ -216,12 +220,13 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 def tensors_of(content: object, path: str | Path) -> dict[str, Tensor]:
     """Every named tensor of a checkpoint, names of nested dictionaries joined by dots.
 
-    detectron2's names become those of torchvision.
+    detectron2's names become those of torchvision, and the stage that a C4 detector of
+    mmdet has in its box head one of its backbone.
 
     Raises:
         ValueError: If it is a ResNet of Caffe2, a network of another kind.
     """
-    found = dict(_flat(content, ''))
+    found = {_of_backbone(name): value for name, value in _flat(content, '')}
     if any(name.endswith('_branch2a_w') for name in found):
         raise ValueError(
             f"{path} has Caffe2's names, of a ResNet with the stride in its 1x1 "
@@ -302,6 +307,10 @@ def _read(path: Path) -> object:
             logging.WARNING,
         )
         return content
+
+
+def _of_backbone(name: str) -> str:
+    return re.sub(r'\broi_head\.shared_head\.(layer\d+\.)', r'backbone.\1', name)
 
 
 def _flat(node: object, name: str) -> Iterator[tuple[str, Tensor]]:

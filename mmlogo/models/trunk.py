@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 
 import torch
+from mmcv.cnn import is_norm
+from mmengine.dist import get_world_size
 from mmengine.model import ImgDataPreprocessor
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlogo.models.origin import inputs_of, model_of
+from mmlogo.models.parts.norms import AllReduceBN
 
 _STAGE = re.compile(r'layer\d+')
 # of RGB in [0, 255], as torchvision, timm's ResNets, MoCo, SimSiam and our ImageNet configs
@@ -75,35 +78,52 @@ def doubts_about(model: nn.Module, pretraining: str | None) -> Iterator[str]:
             'roi_head.shared_head, with SyncBN where a process has few images'
         )
     preprocessor = getattr(model, 'data_preprocessor', None)
-    if isinstance(preprocessor, ImgDataPreprocessor):
+    if isinstance(preprocessor, ImgDataPreprocessor):  # of detectors and segmenters
         yield from _doubts_about_images(preprocessor, pretraining)
+        yield from _doubts_about_norms(model)
 
 
 def check_strides(trunk: nn.Module, path: str, pretraining: str | None) -> None:
     """Refuse a ResNet whose bottlenecks stride where the checkpoint's do not.
 
-    Names and shapes of the two kinds are the same.
+    Names and shapes of the two kinds are the same. A checkpoint without a config is taken
+    to stride in the 3x3 convolutions, as those of PyTorch do.
 
     Raises:
-        ValueError: If strides are in the 1x1 convolutions (style='caffe') and the
-            checkpoint's own config does not say so.
+        ValueError: If one has its strides in the 1x1 convolutions (style='caffe') and the
+            other has not.
     """
-    wrong = [
-        name
-        for name, x in trunk.named_modules()
-        if isinstance(x, nn.Conv2d)
-        and name.endswith('.conv1')
-        and x.kernel_size == (1, 1)
-        and x.stride != (1, 1)
-    ]
-    backbone = model_of(pretraining).get('backbone') if pretraining else None
-    if wrong and (backbone or {}).get('style') != 'caffe':
+    said = (model_of(pretraining).get('backbone') if pretraining else None) or {}
+    wanted = 'conv1' if said.get('style') == 'caffe' else 'conv2'
+    strides = {name for name, x in trunk.named_modules() if _strides(x)}
+    blocks = {name.rpartition('.')[0] for name in strides} & {
+        name.rpartition('.')[0]
+        for name, _ in trunk.named_modules()
+        if name.endswith('.conv3')  # a bottleneck's
+    }
+    wrong = sorted(name for name in blocks if f'{name}.{wanted}' not in strides)
+    if wrong:
+        style = 'caffe' if wanted == 'conv1' else 'pytorch'
         raise ValueError(
             f'{path} would fit by name and shape and compute something else: '
-            f"{', '.join(wrong)} of this network have the stride (style='caffe'), which "
-            "ResNets pretrained with PyTorch have in conv2; set style='pytorch', in a C4 "
-            'detector also of roi_head.shared_head'
+            f'{", ".join(wrong)} of this network have no stride in {wanted}, where '
+            + (
+                'the config in the checkpoint has it'
+                if said
+                else 'ResNets pretrained with PyTorch have it'
+            )
+            + f"; set style='{style}', in a C4 detector also of roi_head.shared_head"
+            + (
+                ''
+                if said
+                else '. (Weights converted from Caffe: leave --pretrained out and name '
+                "them in the backbone's init_cfg, as mmdet does)"
+            )
         )
+
+
+def _strides(x: nn.Module) -> bool:
+    return isinstance(x, nn.Conv2d) and x.stride != (1, 1)
 
 
 def _learning(trunk: nn.Module) -> tuple[dict[str, bool], dict[str, bool]]:
@@ -136,6 +156,31 @@ def _doubts_about_images(
                 f'{_digits(want)}{"" if before.get(name) else ", as far as is known"}; set '
                 'the same'
             )
+
+
+def _doubts_about_norms(model: nn.Module) -> Iterator[str]:
+    alone = [
+        name
+        for name, x in model.named_modules()
+        if isinstance(x, _BatchNorm)
+        and not isinstance(x, (nn.SyncBatchNorm, AllReduceBN))
+        and x.training
+    ]
+    if alone and get_world_size() > 1:
+        yield (
+            f'{len(alone)} BatchNorms (such as {alone[0]}) have statistics of the few '
+            "images of one process; set norm_cfg=dict(type='SyncBN')"
+        )
+    shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
+    if shared is None:
+        return
+    norms = [name for name, x in shared.named_modules() if is_norm(x)]
+    inside = [name for name in norms if _STAGE.fullmatch(name.partition('.')[0])]
+    if norms == inside and any(shared.get_submodule(name).training for name in inside):
+        yield (
+            'nothing normalises what the last stage gives to the boxes, and its own norms '
+            "learn; set roi_head.shared_head=dict(type='Res5WithNorm', _scope_='mmlogo')"
+        )
 
 
 def _digits(values: torch.Tensor) -> list[float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from test_train import ROOT, scalars, tool
@@ -122,18 +123,139 @@ def test_it_learns_four_photographs_by_heart(tiny_coco, resnets, tmp_path):
     assert found['coco/segm_mAP_50'] > 0.6
 
 
+RANKS = """
+import json
+import torch
+from mmengine.dist import all_gather, is_main_process
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from torch.nn.modules.batchnorm import _BatchNorm
+
+@HOOKS.register_module()
+class Ranks(Hook):
+    def after_train(self, runner):
+        norms = [x for x in runner.model.modules() if isinstance(x, _BatchNorm)]
+        ranks = all_gather(torch.cat([x.running_mean for x in norms]))
+        if is_main_process():
+            kinds = sorted({type(x).__name__ for x in norms})
+            content = dict(kinds=kinds, ranks=[x.tolist() for x in ranks])
+            Path(runner.work_dir, 'ranks.json').write_text(json.dumps(content))
+"""
+
+
 @pytest.mark.slow
 def test_two_processes_on_a_cpu_with_synchronised_norms(tiny_coco, resnets, tmp_path):
     _, path = resnets(18)
-    words = (ROOT / 'tools' / 'dist_train.sh', name_of('mask_rcnn_r18_fpn'), 2)
+    (tmp_path / 'ranks.py').write_text(RANKS)
+    (tmp_path / 'mine.py').write_text(
+        f"_base_ = '{name_of('mask_rcnn_r18_fpn')}'\n"
+        "custom_imports = dict(imports=['ranks'])\ncustom_hooks = [dict(type='Ranks')]\n"
+    )
+    words = (ROOT / 'tools' / 'dist_train.sh', tmp_path / 'mine.py', 2)
     words += ('--data-root', tiny_coco, '--work-dir', tmp_path, '--pretrained', path)
     words += ('--cfg-options', *QUICK)
-    subprocess.run([*map(str, words)], check=True, cwd=ROOT, timeout=600)
+    python_path = f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'
+    subprocess.run(
+        [*map(str, words)],
+        check=True,
+        cwd=ROOT,
+        timeout=600,
+        env=os.environ | dict(PYTHONPATH=python_path),
+    )
     records = scalars(tmp_path)
     assert [np.isfinite(x['loss']) for x in records if 'loss' in x] == [True, True]
     assert 'coco/segm_mAP' in records[-1]
-    state = torch.load(tmp_path / 'iter_2.pth', weights_only=False)['state_dict']
-    assert state['roi_head.mask_head.convs.0.bn.num_batches_tracked'] == 2
+    # each rank saw images of its own, and yet both have the same statistics
+    found = json.loads((tmp_path / 'ranks.json').read_text())
+    assert found['kinds'] == ['AllReduceBN']
+    assert found['ranks'][0] == pytest.approx(found['ranks'][1], rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_keeps_what_it_learnt(tiny_coco, resnets, tmp_path):
+    _, path = resnets(18)
+    words = ('--data-root', tiny_coco, '--work-dir', tmp_path, '--pretrained', path)
+    tool('train', name_of('retinanet_r18_fpn'), *words, '--cfg-options', *QUICK)
+    longer = [option for option in QUICK if 'iters' not in option and 'val_' not in option]
+    longer += ['train_cfg.max_iters=3', 'train_cfg.val_interval=10']
+    tool(
+        *('train', name_of('retinanet_r18_fpn'), *words, '--resume'),
+        *('--cfg-options', *longer),
+    )
+    newest = sorted(tmp_path.glob('*/*.log'))[-1].read_text()
+    assert 'Resumed: pretrained weights are not loaded again' in newest
+    assert 'tensors matched' not in newest
+    assert [x['iter'] for x in scalars(tmp_path) if 'loss' in x] == [3]
+
+
+class TestEvaluation:
+    """tools/test.py scores what was trained, and refuses to score what was drawn."""
+
+    @pytest.mark.slow
+    def test_of_another_network(self, tiny_coco, resnets, tmp_path):
+        _, path = resnets(18)
+        tensors = torch.load(path, weights_only=True)
+        torch.save(
+            dict(state_dict={f'backbone.{name}': x for name, x in tensors.items()}),
+            tmp_path / 'pretraining.pth',
+        )
+        with pytest.raises(ValueError, match=r'neck\..* not in it.* give the config'):
+            tool(
+                *('test', name_of('mask_rcnn_r18_fpn'), tmp_path / 'pretraining.pth'),
+                *('--data-root', tiny_coco, '--work-dir', tmp_path),
+            )
+
+    def test_the_truth_scores_one(self, tiny_coco):
+        """And a box of another image nothing: scores belong to these annotations."""
+        from mmdet.registry import DATASETS, METRICS
+        from mmdet.structures.mask import encode_mask_results
+
+        cfg = load_config(name_of('mask_rcnn_r18_fpn'))
+        launch.set_data_root(cfg, str(tiny_coco))
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+
+        def score(turn: int) -> tuple[float, float]:
+            metric = METRICS.build(cfg.test_evaluator)
+            metric.dataset_meta = dataset.metainfo
+            samples = [sample['data_samples'] for sample in dataset]
+            results = []
+            for place, sample in enumerate(samples):
+                truth = samples[(place + turn) % len(samples)].gt_instances
+                boxes = truth.bboxes.tensor  # read after resizing: in the file's pixels
+                masks = []
+                for x1, y1, x2, y2 in boxes.round().int().tolist():
+                    mask = np.zeros(sample.ori_shape, dtype=bool)
+                    mask[y1:y2, x1:x2] = True
+                    masks.append(mask)
+                predicted = dict(
+                    bboxes=boxes,
+                    labels=truth.labels,
+                    scores=torch.ones(len(boxes)),
+                    masks=encode_mask_results(masks),
+                )
+                results.append(
+                    dict(
+                        img_id=sample.img_id,
+                        ori_shape=sample.ori_shape,
+                        pred_instances=predicted,
+                    )
+                )
+            metric.process({}, results)
+            found = metric.evaluate(len(results))
+            return found['coco/bbox_mAP'], found['coco/segm_mAP']
+
+        assert score(0) == (1, 1)
+        assert score(1) == (0, 0)
+
+    def test_no_bfloat16(self):
+        cfg = load_config(name_of('mask_rcnn_r18_fpn'))
+        if torch.cuda.is_available():
+            launch.use_half_precision(cfg)
+            assert cfg.test_cfg.fp16
+        else:
+            with pytest.raises(ValueError, match='move the corners of boxes'):
+                launch.use_half_precision(cfg)
 
 
 def test_a_checkpoint_of_nothing_stops_it(tiny_coco, tmp_path):
@@ -252,6 +374,74 @@ class TestCommandLine:
         file = str(tiny_coco / 'annotations' / 'instances_val2017.json')
         assert (cfg.val_evaluator.ann_file, cfg.test_evaluator.ann_file) == (file, file)
 
+    @pytest.mark.parametrize(
+        ('before', 'file'), [('data/coco', 'a/b.json'), ('data/coco/', 'x.json')]
+    )
+    def test_only_what_lies_below_the_old_root_moves(self, before, file, tmp_path):
+        def dataset(root: str) -> dict:
+            return dict(dataset=dict(type='CocoDataset', data_root=root))
+
+        metric = dict(
+            type='CocoMetric', ann_file=f'data/coco/{file}', seg_prefix='data/coco/seg'
+        )
+        other = dict(type='CocoMetric', ann_file=None, outfile_prefix='data/coco_out/x')
+        cfg = Config(
+            dict(
+                train_dataloader=dataset(before),
+                val_dataloader=dataset('data'),
+                val_evaluator=[metric, other],
+            )
+        )
+        launch.set_data_root(cfg, str(tmp_path))
+        first, second = cfg.val_evaluator
+        assert first.ann_file == str(tmp_path / file)
+        assert first.seg_prefix == str(tmp_path / 'seg')
+        assert second.ann_file is None
+        assert second.outfile_prefix == str(tmp_path / 'coco_out' / 'x')
+
+    def test_a_warm_up_that_never_ends(self):
+        cfg = load_config(name_of('mask_rcnn_r18_fpn'))
+        launch.check_schedules(cfg)
+        cfg.train_cfg.max_iters = 10
+        with pytest.raises(
+            ValueError, match=r'0, LinearLR, is for iter 0 to 20, but .* 10'
+        ):
+            launch.check_schedules(cfg)
+
+    @pytest.mark.parametrize(
+        'name',
+        [
+            'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+            'faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco.py',
+            'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+            'retinanet/retinanet_r50_fpn_1x_coco.py',
+            'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+            'detr/detr_r50_8xb2-150e_coco.py',
+            'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+            'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py',
+            'dcn/mask-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py',
+            'solov2/solov2_r50_fpn_1x_coco.py',
+            'convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py',
+        ],
+    )
+    def test_configs_of_mmdet_are_sound(self, name):
+        check_keys(load_config(f'mmdet::{name}'))
+
+    @pytest.mark.parametrize(
+        ('name', 'error', 'text'),
+        [
+            (
+                'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_cocoo.py',
+                FileNotFoundError,
+                r"did you mean 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco\.py'",
+            ),
+            ('mmdt::a/b.py', ValueError, "'mmdt', and MMEngine knows no such package"),
+        ],
+    )
+    def test_a_name_that_is_not_there(self, name, error, text):
+        with pytest.raises(error, match=text):
+            load_config(name)
+
     def test_no_data(self):
         cfg = load_config(name_of('mask_rcnn_r18_fpn'))
         with pytest.raises(FileNotFoundError, match='CocoDataset reads data/coco_mini'):
@@ -333,4 +523,3 @@ def test_pretraining_and_fine_tuning_from_configs_alone(coco_root, tmp_path):
     log = next((tmp_path / 'fine').glob('*/*.log')).read_text()
     (said,) = re.findall(r'Pretrained backbone from .*', log)
     assert '120 tensors matched' in said
-    assert Path(str(tmp_path / 'fine' / 'iter_16.pth')).is_file()
