@@ -125,6 +125,7 @@ def test_it_learns_four_photographs_by_heart(tiny_coco, resnets, tmp_path):
 
 RANKS = """
 import json
+from pathlib import Path
 import torch
 from mmengine.dist import all_gather, is_main_process
 from mmengine.config import Config
