@@ -4,7 +4,8 @@
 #
 #   python tools/train.py configs/cgh_r18w16_cifar10_5k.py --amp --data-root DIR
 #
-# Not run to its end yet.
+# Gave 29.9 / 36.9 / 34.0 % k-NN at k 1 / 20 / 200, seed 0, commit b3b1a3b:
+# docs/results/cifar10_5k.md.
 _base_ = 'cgh_r18_cifar10.py'
 model = dict(
     backbone=dict(stem_channels=16, base_channels=16),

@@ -4,7 +4,8 @@
 #
 #   python tools/train.py configs/lewel_b_eman_r18w16_cifar10_5k.py --amp --data-root DIR
 #
-# Not run to its end yet.
+# Gave 32.0 / 38.2 / 36.5 % k-NN at k 1 / 20 / 200, seed 0, commit b3b1a3b:
+# docs/results/cifar10_5k.md.
 _base_ = 'lewel_b_eman_r18_cifar10.py'
 model = dict(
     backbone=dict(stem_channels=16, base_channels=16),

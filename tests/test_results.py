@@ -201,6 +201,8 @@ def test_runs_are_compared_in_one_picture(work_dir, tmp_path, monkeypatch):
     assert left.lines[0].get_xydata()[:, 1].tolist() == [20.02, 41.13, 39.92]
     assert right.lines[0].get_xydata()[:, 0].tolist() == [0, 1.25, 2.5]
     assert (tmp_path / 'curves.png').stat().st_size > 1000
+    with pytest.raises(ValueError, match='7 runs in one picture, and it has colours for 6'):
+        draw_comparison([result] * 7, tmp_path / 'curves.png')
 
 
 def test_the_commit_is_that_of_our_own_checkout(tmp_path, monkeypatch):

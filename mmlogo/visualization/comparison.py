@@ -21,7 +21,15 @@ def draw_comparison(
         results: As `tools/results_table.py add` writes them.
         path: File to write; its ending says which kind.
         scalar: Of each result's evaluations.
+
+    Raises:
+        ValueError: If there are more results than colours.
     """
+    if len(results) > len(SHADES):
+        raise ValueError(
+            f'{len(results)} runs in one picture, and it has colours for {len(SHADES)}; '
+            'draw several'
+        )
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.06)
     figure = Figure(figsize=(8, 3.2), dpi=200, facecolor='white', layout=layout)
     FigureCanvasAgg(figure)
@@ -32,7 +40,7 @@ def draw_comparison(
     right.set_xlabel('CPU minutes', fontsize=7.5, color=FAINT)
     labels = []
     for place, result in enumerate(results):
-        colour = SHADES[place % len(SHADES)]
+        colour = SHADES[place]
         points = {
             int(epoch): value[scalar] for epoch, value in result['evaluations'].items()
         }
