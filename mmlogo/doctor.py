@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -356,7 +357,9 @@ def check_photographs() -> Finding:
         for name in tiles.PHOTOGRAPHS:
             tiles.load_photograph(name)
     except OSError as error:
-        fix = 'pip install --force-reinstall --no-deps scikit-image scikit-learn'
+        here = all(find_spec(name) for name in ('skimage', 'sklearn'))
+        how = '--force-reinstall --no-deps ' if here else ''
+        fix = f'pip install {how}scikit-image scikit-learn'
         return Finding(WARN, f'the quickstart has no images: {_said(error)}', fix)
     return Finding(OK, f'{len(tiles.PHOTOGRAPHS)} of scikit-image and scikit-learn')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 from torch import nn
 
@@ -202,7 +204,9 @@ def set_data_root(cfg: Config, data_root: str) -> None:
 
 
 def _is_below(value: object, folder: str) -> bool:
-    return isinstance(value, str) and Path(value).is_relative_to(folder)
+    # nothing is below '': every name would be
+    within = Path(folder).parts
+    return isinstance(value, str) and bool(within) and Path(value).is_relative_to(folder)
 
 
 def check_data_roots(cfg: Config) -> None:
@@ -231,25 +235,46 @@ def check_data_roots(cfg: Config) -> None:
 
 
 def check_schedules(cfg: Config) -> None:
-    """Refuse a schedule that begins, or a warm-up that ends, after the training's end.
+    """Refuse schedules that do not fit into the training.
 
     Raises:
-        ValueError: Naming it, and what to change.
+        ValueError: Naming one that begins after the training's end, a warm-up that ends
+            after it or never leaves its first rate, and what to change.
     """
     schedules = cfg.get('param_scheduler') or ()
     for place, schedule in enumerate(
         schedules if isinstance(schedules, list) else [schedules]
     ):
+        kind = schedule['type']
+        name = f'param_scheduler.{place}, {kind},'
         unit = 'epoch' if schedule.get('by_epoch', True) else 'iter'
         length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s')
-        begin, end = schedule.get('begin', 0), schedule.get('end') or 0
-        rises = schedule['type'].startswith(('Linear', 'WarmUp'))
-        if length and (begin >= length or (rises and end > length)):
+        begin, end = schedule.get('begin', 0), schedule.get('end')
+        if kind == 'LinearLR' and end is not None and end - begin < 2:
             raise ValueError(
-                f'param_scheduler.{place}, {schedule["type"]}, is for {unit} {begin} to '
-                f'{end or "the last"}, but training ends at {length}: all of it would be '
-                'warm-up; '
-                'shorten it (its `end`, and the `begin` of what follows) or train longer'
+                f'{name} is for {unit} {begin} to {end}, and MMEngine keeps the first rate '
+                'of one that short for ever; let it last two steps at least, or take it out'
+            )
+        if not length:
+            continue
+        if begin >= length:
+            raise ValueError(
+                f'{name} begins at {unit} {begin}, but training ends at {length}: let it '
+                'begin earlier, what is before it end earlier, or train longer'
+            )
+        if kind.startswith(('Linear', 'WarmUp')) and (end or 0) > length:
+            raise ValueError(
+                f'{name} is for {unit} {begin} to {end}, but training ends at {length}: '
+                'all of it would be warm-up; shorten it, as with --cfg-options '
+                f'param_scheduler.{place}.end={max(2, length // 10)}, and let what follows '
+                'begin there, or train longer'
+            )
+        if min(schedule.get('milestones', [0])) >= length:
+            print_log(
+                f'{name} lowers the rate at {schedule["milestones"]}, and training ends at '
+                f'{length}: it never will',
+                'current',
+                logging.WARNING,
             )
 
 
@@ -342,6 +367,13 @@ def set_pretrained(
                 '--allow-partial and --pretrained-prefix say how --pretrained CKPT is '
                 'loaded, and it was not given'
             )
+        for part in _begins_with(cfg):
+            print_log(
+                f'without --pretrained, training begins with {part["init_cfg"]}: fetched, '
+                'and mostly learnt with labels',
+                'current',
+                logging.WARNING,
+            )
         return
     require_checkpoint(checkpoint)
     if cfg.get('load_from') and not cfg.get('resume'):
@@ -358,13 +390,18 @@ def set_pretrained(
     )
     hook |= {} if prefix is None else dict(prefix=prefix)
     cfg.merge_from_dict(dict(default_hooks=dict(pretrained=hook)))
-    # what mmdet's configs would begin with, and fetch
+    for part in _begins_with(cfg):
+        part['init_cfg'] = None
+
+
+def _begins_with(cfg: Config) -> Iterator[dict]:
+    """Parts of the trunk whose config names weights, as mmdet's do."""
     model = cfg.get('model') or {}
     parts = (model.get('backbone'), (model.get('roi_head') or {}).get('shared_head'))
     for part in filter(None, parts):
         init = part.get('init_cfg')
         if isinstance(init, dict) and init.get('type') == 'Pretrained':
-            part['init_cfg'] = None
+            yield part
 
 
 def use_scaled_lr(cfg: Config) -> None:
@@ -414,10 +451,15 @@ def check_fits(
 def require_checkpoint(checkpoint: str) -> None:
     """Raise FileNotFoundError, with those that are near, if there is none."""
     if not Path(checkpoint).is_file():
-        near = sorted(path.name for path in Path(checkpoint).parent.glob('*.pth'))
+        folder = Path(checkpoint).parent
+        near = sorted(path.name for path in folder.glob('*.pth'))
         raise FileNotFoundError(
             f'there is no checkpoint {checkpoint}; '
-            + (f'that folder has {near}' if near else 'that folder has none')
+            + (
+                f'that folder has {near}'
+                if near
+                else f'that folder {"has none" if folder.is_dir() else "is not there"}'
+            )
         )
 
 

@@ -201,12 +201,17 @@ def _check(node: dict, path: str, scope: str) -> Iterator[Problem]:
             )
             yield Problem(
                 f'{path}.{key}: {node.get("type", last)} has no such key{hint}',
-                _is_sure(key, near, scope),
+                _is_sure(key, near, scope) or _is_of_torch(node.get('type'), scope),
             )
 
 
 def _is_sure(key: object, near: list[str], scope: str) -> bool:
     return scope == 'mmlogo' or bool(get_close_matches(str(key), near, 1, cutoff=0.9))
+
+
+def _is_of_torch(kind: object, scope: str) -> bool:
+    module = getattr(find_type(kind, scope), '__module__', '')
+    return module.startswith('torch.')
 
 
 def _registries(scope: str) -> list[Registry]:

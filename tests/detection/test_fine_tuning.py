@@ -27,7 +27,7 @@ MINI = ('mask_rcnn_r18_fpn', 'faster_rcnn_r18_c4', 'retinanet_r18_fpn')
 QUICK = (
     'train_cfg.max_iters=2',
     'train_cfg.val_interval=2',
-    'param_scheduler.0.end=1',
+    'param_scheduler.0.end=2',
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=2',
 )
@@ -399,6 +399,15 @@ class TestCommandLine:
         assert first.seg_prefix == str(tmp_path / 'seg')
         assert second.ann_file is None
         assert second.outfile_prefix == str(tmp_path / 'coco_out' / 'x')
+
+    @pytest.mark.parametrize('before', ['', '.'])
+    def test_nothing_is_below_no_folder(self, before, tmp_path):
+        metric = dict(type='Accuracy', topk=(1, 5))
+        dataset = dict(type='CustomDataset', data_root=before)
+        cfg = Config(dict(val_dataloader=dict(dataset=dataset), val_evaluator=dict(metric)))
+        launch.set_data_root(cfg, str(tmp_path))
+        assert cfg.val_evaluator == metric
+        assert cfg.val_dataloader.dataset.data_root == str(tmp_path)
 
     def test_a_warm_up_that_never_ends(self):
         cfg = load_config(name_of('mask_rcnn_r18_fpn'))
