@@ -121,7 +121,9 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     launch.check_fits(runner.model, args.checkpoint, sorted({'backbone', args.features}))
     runner.test()
-    if not is_main_process():
+    writes = is_main_process()
+    launch.leave_processes()
+    if not writes:
         return
     kept = runner.test_evaluator.metrics[0].kept
     dataset, index = runner.test_loop.dataloader.dataset, kept.index.tolist()

@@ -37,6 +37,7 @@ def main() -> None:
         parts = {'backbone', *used}
     launch.check_fits(runner.model, args.checkpoint, sorted(parts))
     runner.test()
+    launch.leave_processes()
 
 
 if __name__ == '__main__':

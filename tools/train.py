@@ -58,6 +58,7 @@ def main() -> None:
     launch.check_schedules(cfg)
     launch.check_data_roots(cfg)
     Runner.from_cfg(cfg).train()
+    launch.leave_processes()
 
 
 if __name__ == '__main__':

@@ -134,6 +134,16 @@ def init_processes(launcher: str, cfg: Config) -> None:
     cfg.launcher = launcher
 
 
+def leave_processes() -> None:
+    """Leave the process group, if there is one, at the end of a program.
+
+    Without that Gloo's threads may still run when Python ends, which aborts the process
+    after all its work was done ("terminate called without an active exception").
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def divide_global_batch(cfg: Config) -> None:
     """Share `global_batch_size` between the processes.
 
