@@ -135,7 +135,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @HOOKS.register_module()
 class Ranks(Hook):
-    def after_train(self, runner):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         norms = [x for x in runner.model.modules() if isinstance(x, _BatchNorm)]
         ranks = all_gather(torch.cat([x.running_mean for x in norms]))
         if is_main_process():
