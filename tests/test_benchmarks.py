@@ -279,9 +279,7 @@ def test_linear_trains_on_the_given_trunk_resumes_and_tests(
 
     # resumed, it keeps what it has: here the file is of another network by now
     torch.save({'a': torch.zeros(1)}, pretrained)
-    # a name of its own, or MMEngine hands on the logger of a run in the same second
-    more = (*words, '--cfg-options', 'train_cfg.max_epochs=2', 'experiment_name=again')
-    more += ('--resume',)
+    more = (*words, '--cfg-options', 'train_cfg.max_epochs=2', '--resume')
     tool('train', cfg, *more, tmp_path / 'w' / 'epoch_1.pth', '--pretrained', pretrained)
     assert 'pretrained weights are not loaded again' in log_of(tmp_path / 'w')
     resumed = weights(tmp_path / 'w')

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from builders import CHANNELS, DIM, VIEWS
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
@@ -95,7 +97,13 @@ def write_config(folder: Path, name: str, base: str, text: str = '') -> Path:
 
 
 def tool(name: str, *words: object) -> None:
-    """Run tools/NAME in this process."""
+    """Run tools/NAME in this process, as if in one of its own.
+
+    MMEngine keeps loggers and visualizers under a run's name, which is of its second: a
+    second run in the same one would write into the first's files.
+    """
+    for kept in (MMLogger, MessageHub, Visualizer):
+        kept._instance_dict.clear()
     spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

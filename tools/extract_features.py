@@ -11,7 +11,6 @@ and `--launcher pytorch`.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,9 +120,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     launch.check_fits(runner.model, args.checkpoint, sorted({'backbone', args.features}))
     runner.test()
-    writes = is_main_process()
-    launch.leave_processes()
-    if not writes:
+    if not is_main_process():
         return
     kept = runner.test_evaluator.metrics[0].kept
     dataset, index = runner.test_loop.dataloader.dataset, kept.index.tolist()
@@ -147,4 +144,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
+    launch.leave_processes()

@@ -1,7 +1,6 @@
 """Evaluate a checkpoint: tools/test.py CONFIG CHECKPOINT [--data-root DIR] ..."""
 
 import argparse
-import sys
 
 from mmengine.runner import Runner
 
@@ -37,8 +36,8 @@ def main() -> None:
         parts = {'backbone', *used}
     launch.check_fits(runner.model, args.checkpoint, sorted(parts))
     runner.test()
-    launch.leave_processes()
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
+    launch.leave_processes()

@@ -1,7 +1,6 @@
 """Train a model: tools/train.py CONFIG [--work-dir DIR] [--data-root DIR] ..."""
 
 import argparse
-import sys
 
 from mmengine.runner import Runner
 
@@ -58,8 +57,8 @@ def main() -> None:
     launch.check_schedules(cfg)
     launch.check_data_roots(cfg)
     Runner.from_cfg(cfg).train()
-    launch.leave_processes()
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
+    launch.leave_processes()

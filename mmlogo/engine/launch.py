@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import subprocess
@@ -135,12 +136,15 @@ def init_processes(launcher: str, cfg: Config) -> None:
 
 
 def leave_processes() -> None:
-    """Leave the process group, if there is one, at the end of a program.
+    """Leave the process group, if there is one, when a program's `main` has ended.
 
-    Without that Gloo's threads may still run when Python ends, which aborts the process
-    after all its work was done ("terminate called without an active exception").
+    Gloo's threads let go of the tensors of the last collective when they come to it, and
+    need Python for that: one that comes after Python's end aborts the process, all its
+    work done ("terminate called without an active exception"). They are waited for where
+    the group is let go of, and a model that no garbage collection has found yet holds it.
     """
     if torch.distributed.is_initialized():
+        gc.collect()
         torch.distributed.destroy_process_group()
 
 

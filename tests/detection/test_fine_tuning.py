@@ -157,11 +157,9 @@ def test_two_processes_on_a_cpu_with_synchronised_norms(tiny_coco, resnets, tmp_
     words += ('--data-root', tiny_coco, '--work-dir', tmp_path, '--pretrained', path)
     words += ('--cfg-options', *QUICK)
     python_path = f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'
-    # TODO: on a CPU rank 1 sometimes aborts when Python ends, all its work done ("terminate
-    # called without an active exception"); until that is found, what was done is looked at
     subprocess.run(
         [*map(str, words)],
-        check=False,
+        check=True,
         cwd=ROOT,
         timeout=600,
         env=os.environ | dict(PYTHONPATH=python_path),

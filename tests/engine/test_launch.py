@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from mmlogo.config import config_path, load_config
 from mmlogo.engine import launch
+from mmlogo.engine.wrapper import AnyDeviceDataParallel
 
 NAME = 'mmlogo::simsiam_logo_r18_cifar10.py'
 
@@ -205,6 +207,24 @@ class TestProcesses:
         launch.init_processes(launcher, cfg)
         assert asked == [('gloo', dict(timeout=timedelta(hours=2)))]
         assert cfg.launcher == launcher
+
+    @pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='counts in /proc')
+    def test_no_thread_of_the_group_outlives_it(self):
+        """One that does aborts the process at Python's end, now and then."""
+        torch.distributed.init_process_group(
+            'gloo', store=torch.distributed.HashStore(), rank=0, world_size=1
+        )
+        wrapped = AnyDeviceDataParallel(nn.Linear(2, 2))
+        wrapped.itself = [wrapped]  # as models, their hooks and runners know one another
+        assert 'pt_gloo_runloop' in threads()
+        del wrapped
+        launch.leave_processes()
+        assert not torch.distributed.is_initialized()
+        assert 'pt_gloo_runloop' not in threads()
+
+
+def threads() -> set[str]:
+    return {comm.read_text().strip() for comm in Path('/proc/self/task').glob('*/comm')}
 
 
 def test_work_dir_is_named_after_the_config(cfg):

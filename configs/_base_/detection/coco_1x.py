@@ -1,6 +1,6 @@
 # COCO 2017 for 90,000 iterations of 16 images, in detectron2's numbers: what MoCo, SimSiam,
 # LEWEL and CGH report transfer with. mmdet's own 1x is 12 epochs (88,000) at one size.
-_base_ = ['mmdet::_base_/datasets/coco_instance.py', 'runtime.py']
+_base_ = ['mmdet::_base_/datasets/coco_instance.py', 'fine_tuning.py']
 backend_args = None
 short_sides = (640, 672, 704, 736, 768, 800)
 train_pipeline = [
@@ -14,7 +14,6 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
-global_batch_size = 16
 train_dataloader = dict(
     _delete_=True,
     num_workers=2,
@@ -31,17 +30,8 @@ train_dataloader = dict(
         backend_args=backend_args,
     ),
 )
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=90000, val_interval=15000)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
-    # detectron2 does not decay the norms that are now trained
-    paramwise_cfg=dict(norm_decay_mult=0.0),
-)
+train_cfg = dict(max_iters=90000, val_interval=15000)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
     dict(type='MultiStepLR', milestones=[60000, 80000], gamma=0.1, by_epoch=False),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=16)

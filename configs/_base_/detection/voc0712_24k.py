@@ -1,6 +1,6 @@
 # VOC trainval07+12, 24,000 iterations of 16 images; test07. AP is the mean over IoU
 # .5:.95 with VOC 2007's eleven points, as detectron2 has it, and AP50, AP75 beside it.
-_base_ = ['mmdet::_base_/datasets/voc0712.py', 'runtime.py']
+_base_ = ['mmdet::_base_/datasets/voc0712.py', 'fine_tuning.py']
 backend_args = None
 short_sides = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
 train_pipeline = [
@@ -23,7 +23,6 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
-global_batch_size = 16
 train_dataloader = dict(
     _delete_=True,
     num_workers=2,
@@ -54,17 +53,8 @@ val_evaluator = dict(
     iou_thrs=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
 )
 test_evaluator = val_evaluator
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=24000, val_interval=6000)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
-    # detectron2 does not decay the norms that are now trained
-    paramwise_cfg=dict(norm_decay_mult=0.0),
-)
+train_cfg = dict(max_iters=24000, val_interval=6000)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
     dict(type='MultiStepLR', milestones=[18000, 22000], gamma=0.1, by_epoch=False),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=16)
