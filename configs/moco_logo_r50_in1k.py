@@ -10,32 +10,6 @@ _base_ = [
     '_base_/schedules/sgd_cosine_in1k_200e.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    data_preprocessor=dict(
-        views=dict(
-            global_views=dict(
-                role='global',
-                count=2,
-                size=224,
-                scale=(0.4, 1.0),
-                jitter=(0.4, 0.4, 0.4, 0.1),
-                jitter_p=0.8,
-                gray=0.2,
-                blur=0.5,
-            ),
-            local_views=dict(
-                role='local',
-                count=2,
-                size=96,
-                scale=(0.05, 0.4),
-                jitter=(0.4, 0.4, 0.4, 0.1),
-                jitter_p=0.8,
-                gray=0.2,
-                blur=0.5,
-            ),
-        )
-    )
-)
 global_batch_size = 256
 auto_scale_lr = dict(base_batch_size=256)
 optim_wrapper = dict(

@@ -11,21 +11,7 @@ _base_ = [
     '_base_/schedules/sgd_cosine_200e.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    data_preprocessor=dict(
-        views=dict(
-            global_views=dict(
-                role='global',
-                count=2,
-                size=32,
-                scale=(0.08, 1.0),
-                jitter=(0.4, 0.4, 0.4, 0.1),
-                jitter_p=0.8,
-                gray=0.2,
-            ),
-        ),
-    )
-)
+model = dict(data_preprocessor=dict(views=dict(global_views=dict(scale=(0.08, 1.0)))))
 val_evaluator = [
     dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07),
     # the demo's protocol: k 200, T 0.1, on the 128-d output

@@ -16,26 +16,7 @@ model = dict(
         mean=(123.675, 116.28, 103.53),
         std=(58.395, 57.12, 57.375),
         views=dict(
-            global_views=dict(
-                role='global',
-                count=2,
-                size=64,
-                scale=(0.4, 1.0),
-                jitter=(0.4, 0.4, 0.4, 0.1),
-                jitter_p=0.8,
-                gray=0.2,
-                blur=0.5,
-            ),
-            local_views=dict(
-                role='local',
-                count=2,
-                size=32,
-                scale=(0.05, 0.4),
-                jitter=(0.4, 0.4, 0.4, 0.1),
-                jitter_p=0.8,
-                gray=0.2,
-                blur=0.5,
-            ),
+            global_views=dict(size=64, blur=0.5), local_views=dict(size=32, blur=0.5)
         ),
     )
 )

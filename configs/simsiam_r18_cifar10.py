@@ -11,19 +11,4 @@ _base_ = [
     '_base_/schedules/sgd_cosine_200e.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    data_preprocessor=dict(
-        views=dict(
-            global_views=dict(
-                role='global',
-                count=2,
-                size=32,
-                scale=(0.2, 1.0),
-                jitter=(0.4, 0.4, 0.4, 0.1),
-                jitter_p=0.8,
-                gray=0.2,
-            ),
-        ),
-    )
-)
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'head.predictor': dict(hold_lr=True)}))

@@ -1,4 +1,5 @@
 # MoCo-LoGo on MoCo's CIFAR-10 network, with the release's two-layer projector.
+_base_ = '../views/logo_cifar.py'
 model = dict(
     type='MoCoLoGo',
     data_preprocessor=dict(

@@ -1,5 +1,6 @@
 # MoCo-LoGo, ResNet-50, on MoCo v2's network (arXiv 2003.04297). BatchNorm per process:
 # keys are shuffled among the processes, so it wants more than one (or SplitBN).
+_base_ = '../views/logo.py'
 model = dict(
     type='MoCoLoGo',
     data_preprocessor=dict(

@@ -1,4 +1,5 @@
 # MoCo as FAIR's CIFAR-10 demo has it: one linear layer, split BN in both encoders.
+_base_ = '../views/moco_v2_pair_cifar.py'
 model = dict(
     type='MoCo',
     data_preprocessor=dict(

@@ -1,4 +1,5 @@
 # SimSiam-LoGo on SimSiam's CIFAR-10 network.
+_base_ = '../views/logo_cifar.py'
 model = dict(
     type='SimSiamLoGo',
     data_preprocessor=dict(

@@ -1,4 +1,5 @@
 # SimSiam-LoGo, ResNet-50, on SimSiam's ImageNet network (arXiv 2011.10566, section 4).
+_base_ = '../views/logo.py'
 model = dict(
     type='SimSiamLoGo',
     data_preprocessor=dict(

@@ -1,4 +1,5 @@
 # SimSiam, arXiv 2011.10566, appendix D: CIFAR ResNet-18, 2-layer projector.
+_base_ = '../views/moco_v2_pair_cifar.py'
 model = dict(
     type='SimSiam',
     data_preprocessor=dict(
