@@ -270,12 +270,12 @@ def test_linear_trains_on_the_given_trunk_resumes_and_tests(
     text = f'backbone from {pretrained}, without a prefix: 120 tensors matched'
     assert text in log_of(tmp_path / 'w')
     records = scalars(tmp_path / 'w')
-    accuracy = [r['accuracy/top1'] for r in records if 'accuracy/top1' in r]
+    accuracy = [r['linear_augmented/top1'] for r in records if 'linear_augmented/top1' in r]
     assert len(accuracy) == 2
     assert all('images_per_s' in r for r in records if 'loss' in r)
 
     tool('test', cfg, tmp_path / 'w' / 'epoch_2.pth', *words[:2], '--work-dir', tmp_path)
-    assert re.search(rf'accuracy/top1: {accuracy[1]:.4f}', log_of(tmp_path))
+    assert re.search(rf'linear_augmented/top1: {accuracy[1]:.4f}', log_of(tmp_path))
 
     # resumed, it keeps what it has: here the file is of another network by now
     torch.save({'a': torch.zeros(1)}, pretrained)
@@ -401,7 +401,11 @@ def test_two_processes_probe_the_same_trunk(pretrained, tmp_path, tiny_tree):
     for key in ('head.fc.weight', 'head.fc.bias'):
         torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=1e-5)
     ends = [
-        [r['accuracy/top1'] for r in scalars(tmp_path / name) if 'accuracy/top1' in r]
+        [
+            r['linear_augmented/top1']
+            for r in scalars(tmp_path / name)
+            if 'linear_augmented/top1' in r
+        ]
         for name in ('one', 'two')
     ]
     assert ends[0] == ends[1]

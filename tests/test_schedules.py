@@ -180,6 +180,12 @@ class TestLARS:
         (group,) = options(dict(lr_mult=0.5))
         assert (group['weight_decay'], group['lars_exclude']) == (0.0, True)
         assert group['lr'] == pytest.approx(1.8)
-        # as the release's SyncBN runs have it: decayed, and adapted by LARS
-        (group,) = options(dict(weight_decay=1e-6, lars_exclude=False))
-        assert (group['weight_decay'], group['lars_exclude']) == (1e-6, False)
+        # decayed at the base's rate all the same, or adapted by LARS, or both
+        base = cfg.optim_wrapper.optimizer.weight_decay
+        for said, want in (
+            (dict(weight_decay=base), (base, True)),
+            (dict(decay_mult=1.0), (base, True)),
+            (dict(weight_decay=base, lars_exclude=False), (base, False)),
+        ):
+            (group,) = options(said)
+            assert (group['weight_decay'], group['lars_exclude']) == want, said

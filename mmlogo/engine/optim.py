@@ -72,19 +72,31 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             for name, p in part.named_parameters(recurse=False)
             if name == 'bias' or is_norm(part)
         }
+        said = self._said(module)
         merged: dict[str, dict] = {}
         for group in params:
             (p,) = group.pop('params')
             if p in chosen:
-                group |= {
-                    name: value
-                    for name, value in self.paramwise_cfg.get('norm_and_bias', {}).items()
-                    # MMEngine fills in the base value where a custom key says nothing
-                    if name not in group or group[name] == self.optimizer_cfg.get(name)
-                }
+                options = self.paramwise_cfg.get('norm_and_bias', {}).items()
+                group |= {name: value for name, value in options if name not in said[p]}
             first = merged.setdefault(repr(sorted(group.items())), {'params': [], **group})
             first['params'].append(p)
         params[:] = merged.values()
+
+    def _said(self, module: nn.Module) -> dict[nn.Parameter, set[str]]:
+        """The options that a custom key gives each parameter.
+
+        The longest key in its name is MMEngine's choice; what the key leaves out MMEngine
+        fills in with base values, so that it cannot be told from the groups.
+        """
+        keys = self.paramwise_cfg.get('custom_keys', {})
+        ordered = sorted(sorted(keys), key=len, reverse=True)
+        factors = dict(lr_mult='lr', decay_mult='weight_decay')
+        found = {}
+        for name, p in module.named_parameters():
+            key = next((key for key in ordered if key in name), None)
+            found[p] = {factors.get(option, option) for option in keys.get(key, ())}
+        return found
 
 
 def _is_left_out(model: nn.Module, path: str) -> bool:

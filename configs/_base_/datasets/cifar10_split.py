@@ -9,3 +9,5 @@ train_dataloader = dict(
         dataset=dict(type='InMemoryCIFAR10', data_root=data_root, split='train'),
     )
 )
+val_evaluator = [dict(type='Accuracy', topk=(1, 5))]
+test_evaluator = val_evaluator

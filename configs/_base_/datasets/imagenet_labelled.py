@@ -4,5 +4,5 @@ train_dataloader = dict(drop_last=False)
 bank_dataloader = None
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
-val_evaluator = [dict(type='Accuracy', topk=(1, 5))]
+val_evaluator = [dict(type='Accuracy', topk=(1, 5), prefix='linear_augmented')]
 test_evaluator = val_evaluator

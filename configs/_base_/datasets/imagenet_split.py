@@ -14,3 +14,5 @@ train_dataloader = dict(
         ),
     )
 )
+val_evaluator = [dict(type='Accuracy', topk=(1, 5))]
+test_evaluator = val_evaluator
