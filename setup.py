@@ -51,6 +51,7 @@ setup(
         'onedl-mmpretrain>=1.3',
         'pillow',
         'rich',
+        'safetensors',
         'tensorboard',
     ],
     extras_require={

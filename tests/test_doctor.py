@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from functools import partial
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -626,3 +628,30 @@ def test_the_doctor_finds_nothing_wrong_here(tiny_tree) -> None:
     assert '0 FAIL' in done.stdout
     assert len(done.stdout.splitlines()) >= len(doctor.CHECKS) + 3
     assert not done.stderr
+
+
+def test_what_is_imported_is_declared():
+    """Not only what another package of the tests brings along."""
+    setup = next(
+        node
+        for node in ast.walk(ast.parse((REPOSITORY / 'setup.py').read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'setup'
+    )
+    said = {word.arg: word.value for word in setup.keywords}
+    extras = ast.literal_eval(said['extras_require'])
+    wanted = ast.literal_eval(said['install_requires'])
+    wanted += [name for extra in extras if extra != 'tests' for name in extras[extra]]
+    declared = {re.match(r'[\w.-]+', name)[0] for name in wanted}
+    owners = packages_distributions()
+    for path in [*REPOSITORY.glob('mmlogo/**/*.py'), *REPOSITORY.glob('tools/*.py')]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [str(node.module)]
+            else:
+                continue
+            for root in {name.partition('.')[0] for name in names}:
+                if root not in {*sys.stdlib_module_names, 'mmlogo'}:
+                    found = {owner.lower().replace('_', '-') for owner in owners[root]}
+                    assert found & declared, f'{path}: {root} of {found}'

@@ -289,7 +289,7 @@ def _is_array_pickle(path: Path) -> bool:
 
 def _read(path: Path) -> object:
     if path.suffix == '.safetensors':
-        from safetensors.torch import load_file  # comes with timm; nothing else needs it
+        from safetensors.torch import load_file
 
         return load_file(path)
     if _is_array_pickle(path):
