@@ -24,7 +24,7 @@ from builders import (
     simsiam_logo,
     tell_length,
 )
-from mmengine.dist import get_dist_info
+from mmengine.dist import broadcast, get_dist_info
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ from mmlogo.engine.knn_loop import shared_statistics
 from mmlogo.engine.wrapper import AnyDeviceDataParallel
 from mmlogo.evaluation import Features, KNNMetric, assemble
 from mmlogo.models.parts.gather import gather_batch, own_rows
-from mmlogo.models.parts.norms import AllReduceBN
+from mmlogo.models.parts.norms import AllReduceBN, average_statistics
 from mmlogo.models.parts.shuffle import shuffled
 from mmlogo.registry import MODELS
 
@@ -67,6 +67,8 @@ CASES: dict[str, Callable[[int], dict]] = {
     'moco, split BN': split(moco),
     'moco_logo, split BN': split(moco_logo),
 }
+# the teacher follows statistics that each process has for itself
+PER_PROCESS = 'lewel_b EMAN, split BN'
 
 
 def images() -> Tensor:
@@ -75,8 +77,10 @@ def images() -> Tensor:
     return PhotoTiles(split='train', limit=8, names=('astronaut', 'cat', 'coffee')).images
 
 
-def train(cfg: dict) -> dict:
+def train(cfg: dict, resumed: int | None = None) -> dict:
     """Three steps on this rank's share; losses of the global batch and all state.
+
+    Before step `resumed` every rank goes on from what rank 0 would have saved.
 
     In float64: sums in another order differ by rounding, and BatchNorm over few
     samples makes much of little.
@@ -94,6 +98,10 @@ def train(cfg: dict) -> dict:
     optimizer = torch.optim.SGD(parameters.values(), lr=0.1, momentum=0.9)
     log, gradients = [], {}
     for step in range(STEPS):
+        if step == resumed:
+            average_statistics(model)
+            for value in model.state_dict().values():
+                broadcast(value)
         index = torch.arange(step * N, (step + 1) * N)
         key = torch.stack((torch.zeros(N).long(), torch.full((N,), step), index), dim=1)
         batch = dict(inputs=images()[index % 24], key=key)
@@ -177,6 +185,7 @@ def run_rank(rank: int, folder: str, port: int) -> None:
     )
     torch.distributed.init_process_group('gloo', rank=rank, world_size=2)
     results = {name: train(make(2)) for name, make in CASES.items()}
+    results['resumed'] = train(CASES[PER_PROCESS](2), resumed=2)
     torch.save((results, parts()), Path(folder) / f'rank{rank}.pth')
     torch.distributed.destroy_process_group()
 
@@ -211,6 +220,14 @@ def test_two_ranks_equal_one_process(name: str, two_ranks: list) -> None:
         torch.testing.assert_close(
             got, value, msg=lambda text, key=key: f'{key}: {text}', **close
         )
+
+
+def test_a_checkpoint_of_rank_0_has_the_statistics_of_all(two_ranks: list) -> None:
+    for results, _ in two_ranks:
+        for key, value in results[PER_PROCESS]['state'].items():
+            if key.startswith('teacher.'):
+                got = results['resumed']['state'][key]
+                torch.testing.assert_close(got, value, rtol=1e-9, atol=1e-12, msg=key)
 
 
 def test_parts_equal_one_process(two_ranks: list) -> None:

@@ -287,6 +287,19 @@ def test_amp_and_accumulation(base, tmp_path, tiny_tree):
     assert int(weights(tmp_path / 'w')['teacher.updates.count']) == 2
 
 
+def test_no_update_is_made_twice_by_a_resume_between_two_batches_of_a_step(
+    tmp_path, tiny_tree
+):
+    """An epoch has three batches, a step two."""
+    text = 'optim_wrapper = dict(accumulative_counts=2)\n'
+    cfg = write_config(tmp_path, 'midway', 'moco_logo_r18_cifar10', text)
+    words = (cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
+    tool('train', *words)
+    want = int(weights(tmp_path / 'w')['teacher.updates.count'])
+    tool('train', *words, '--resume', tmp_path / 'w' / 'epoch_1.pth')
+    assert int(weights(tmp_path / 'w')['teacher.updates.count']) == want == 3
+
+
 @pytest.mark.parametrize(
     'kind', ['mmpretrain.SimSiam', 'mmpretrain.BYOL', 'mmpretrain.MoCo']
 )

@@ -10,6 +10,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
     views=dict(type='ShareViewsHook'),
     length=dict(type='ShareLengthHook'),
+    statistics=dict(type='AverageStatisticsHook'),
     start=dict(type='StartReportHook'),
     provenance=dict(type='ProvenanceHook'),
     online_probe=dict(type='OnlineProbeHook'),

@@ -10,7 +10,7 @@ import sys
 import torch
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook, RuntimeInfoHook
+from mmengine.hooks import CheckpointHook, Hook, RuntimeInfoHook
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmlogo.datasets.sampler import EpochSampler
 from mmlogo.engine.knn_loop import KNNLoop
 from mmlogo.engine.unwrap import unwrapped
-from mmlogo.models.parts.norms import fitted_statistics
+from mmlogo.models.parts.norms import average_statistics, fitted_statistics
 from mmlogo.models.parts.schedule import Paced, TrainingLength
 from mmlogo.registry import HOOKS
 from mmlogo.views.transforms import MultiCrop
@@ -58,8 +58,9 @@ class ShareLengthHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner) -> None:
+        accumulation = runner.optim_wrapper._accumulative_counts
         length = TrainingLength(
-            updates=math.ceil(runner.max_iters / runner.optim_wrapper._accumulative_counts),
+            updates=math.ceil(runner.max_iters / accumulation),
             steps_per_epoch=len(runner.train_dataloader),
         )
         for part in unwrapped(runner.model).modules():
@@ -67,6 +68,31 @@ class ShareLengthHook(Hook):
                 part.expect(length)
                 if runner.iter == 0:  # no resume: counts may be those of `load_from`
                     part.restart()
+                elif runner.iter % accumulation:
+                    part.resume_midway()
+
+
+@HOOKS.register_module()
+class AverageStatisticsHook(Hook):
+    """Average BatchNorm's running statistics over processes before they are saved.
+
+    Where BatchNorm is per process each has its own, and a checkpoint would have those of
+    rank 0 alone. Training does not see it: running statistics are linear in the batches',
+    so that their mean, which EMAN's teacher follows, goes on as it would have.
+    """
+
+    priority = 'LOW'  # before CheckpointHook
+
+    def after_train_epoch(self, runner) -> None:
+        average_statistics(unwrapped(runner.model))
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        saving = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        by_step = [hook.interval for hook in saving if not hook.by_epoch]
+        if any(self.every_n_train_iters(runner, interval) for interval in by_step):
+            average_statistics(unwrapped(runner.model))
 
 
 @HOOKS.register_module()

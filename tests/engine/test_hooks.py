@@ -7,9 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from builders import build, cgh
+from mmengine.hooks import CheckpointHook
 from mmengine.optim import CosineAnnealingLR
+from mmengine.runner import get_priority
 from torch import nn
 
+from mmlogo.engine import hooks
 from mmlogo.engine.hooks import ShareLengthHook, refuse_spent_schedules
 
 
@@ -37,6 +40,25 @@ def test_a_new_training_restarts_what_a_resume_continues():
         model.teacher.updates.set(6)
         ShareLengthHook().before_train(runner(model, iteration))
         assert (model.ramp.steps.value, model.teacher.updates.value) == (steps, updates)
+
+
+@pytest.mark.parametrize(
+    ('by_epoch', 'iteration', 'times'),
+    [(True, 3, 0), (False, 3, 0), (False, 4, 1)],
+)
+def test_statistics_are_averaged_where_a_checkpoint_is_saved(
+    by_epoch, iteration, times, monkeypatch
+):
+    model, averaged = nn.BatchNorm2d(1), []
+    monkeypatch.setattr(hooks, 'average_statistics', averaged.append)
+    run = runner(model, iteration - 1)  # MMEngine counts when the hooks are done
+    run.hooks = [CheckpointHook(interval=4, by_epoch=by_epoch)]
+    hook = hooks.AverageStatisticsHook()
+    assert get_priority(hook.priority) < get_priority(CheckpointHook.priority)
+    hook.after_train_iter(run, 0)
+    assert averaged == [model] * times
+    hook.after_train_epoch(run)
+    assert averaged == [model] * (times + 1)
 
 
 @pytest.mark.parametrize(

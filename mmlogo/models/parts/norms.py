@@ -8,11 +8,12 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import get_dist_info
+from mmengine.dist import get_dist_info, get_world_size
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmlogo.models.parts.gather import process_mean
 from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
 
@@ -140,6 +141,16 @@ def replace_sync_bn(module: nn.Module) -> nn.Module:
 
 def _norms(*modules: nn.Module) -> list[_BatchNorm]:
     return [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
+
+
+@torch.no_grad()
+def average_statistics(*modules: nn.Module) -> None:
+    """Give BatchNorm's running statistics their mean over all processes."""
+    norms = _norms(*modules)
+    running = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
+    if get_world_size() > 1 and running:
+        for mine, mean in zip(running, process_mean(running), strict=True):
+            mine.copy_(mean)
 
 
 @contextmanager

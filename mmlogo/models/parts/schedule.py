@@ -32,6 +32,9 @@ class Paced(nn.Module, ABC):
     def restart(self) -> None:
         """A new training begins, from weights that an earlier one may have left."""
 
+    def resume_midway(self) -> None:
+        """A training goes on between two batches of one optimiser step."""
+
     @property
     def length(self) -> TrainingLength:
         """Raise ValueError if nobody told it."""

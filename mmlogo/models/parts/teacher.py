@@ -32,8 +32,10 @@ class Teacher(Paced):
         statistics: Of its BatchNorm. 'own': its batch's in training, and running
             ones of its own. 'averaged': the student's running statistics, averaged
             as the parameters are and used in training too (EMAN, arXiv
-            2101.08482). NOTE: where BatchNorm is per process, a checkpoint has
-            the student's statistics of rank 0 alone, and a resume begins with those.
+            2101.08482).
+
+    NOTE: `follow` makes the update after an optimiser step when the next key is asked
+    for, so a checkpoint's teacher has all updates but that of its last step.
     """
 
     def __init__(
@@ -65,11 +67,16 @@ class Teacher(Paced):
         self.statistics = statistics
         self.updates = Counter()
         self._seen: int | None = None
+        self._is_even = False
         self.train()
 
     def restart(self) -> None:
         """Keep the weights, begin the schedule anew."""
         self.updates.set(min(1, self.updates.value))
+        self._is_even = True
+
+    def resume_midway(self) -> None:
+        self._is_even = True
 
     def train(self, mode: bool = True) -> Teacher:
         super().train(mode)
@@ -105,7 +112,13 @@ class Teacher(Paced):
             # The copy was made before the weights were initialised or loaded.
             for mine, theirs in zip(old.all(), new.all(), strict=True):
                 mine.copy_(theirs)
-        elif moved and self.training:
+        elif not self.training:
+            return
+        elif self._is_even:  # with a student that took no step since
+            self._is_even = False
+            self._seen = version
+            return
+        elif moved:
             weight = 1 - self.momentum
             torch._foreach_lerp_(old.parameters, new.parameters, weight)
             if self.statistics == 'averaged':
