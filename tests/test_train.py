@@ -454,6 +454,15 @@ def test_a_folder_that_is_not_there(tmp_path):
         tool('train', cfg, '--work-dir', tmp_path / 'w')
 
 
+def test_a_batch_whose_statistics_tell_the_key_is_warned_of(tmp_path, tiny_tree):
+    text = "model['backbone']['norm_cfg'] = dict(_delete_=True, type='BN')\n"
+    text += 'train_cfg = dict(max_epochs=1)\n'
+    cfg = write_config(tmp_path, 'whole', 'moco_r18_cifar10', text)
+    tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
+    log = next((tmp_path / 'w').glob('*/*.log')).read_text()
+    assert "queries' and keys' alike" in log
+
+
 def test_two_processes_by_the_command_users_type(tmp_path, tiny_tree):
     """tools/dist_train.sh CONFIG 2: the same k-NN and weights as on one process."""
     cfg = write_config(

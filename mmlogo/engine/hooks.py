@@ -21,6 +21,7 @@ from mmlogo.engine.knn_loop import KNNLoop
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.models.parts.norms import average_statistics, fitted_statistics
 from mmlogo.models.parts.schedule import Paced, TrainingLength
+from mmlogo.models.parts.shuffle import shuffles_in_vain
 from mmlogo.registry import HOOKS
 from mmlogo.views.transforms import MultiCrop
 
@@ -136,6 +137,13 @@ class StartReportHook(Hook):
             raise ValueError(
                 f'{per_process} sample per process and step, but BatchNorm needs at '
                 'least 2; raise the batch size or use fewer processes'
+            )
+        if shuffles_in_vain(model):
+            runner.logger.warning(
+                "BatchNorm is of the whole batch here, queries' and keys' alike: the loss "
+                'can be lowered by reading its statistics (MoCo, section 3.3). Train on '
+                "more processes, or with norm_cfg=dict(type='SplitBN', num_splits=8) in "
+                'backbone and neck'
             )
         rates = sorted(
             {

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import build, cgh, encoder, lewel_b, moco
 from jaxtyping import TypeCheckError
 from torch import nn
 
+from mmlogo.models.parts import shuffle
 from mmlogo.models.parts.counter import Counter
 from mmlogo.models.parts.frozen import call_frozen
 from mmlogo.models.parts.norms import (
@@ -446,3 +448,18 @@ def test_fitted_statistics_are_the_batches_and_go_away():
     assert norm.momentum == 0.1
     for name, value in norm.named_buffers():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'processes', 'want'),
+    [
+        (moco(), 1, False),  # in splits
+        (moco(backbone=encoder(dict(type='BN'))), 1, True),
+        (moco(backbone=encoder(dict(type='BN'))), 2, False),
+        (cgh(backbone=encoder(dict(type='BN')) | dict(out_indices=(2, 3))), 1, True),
+        (lewel_b(norm_cfg=dict(type='BN')), 1, False),  # without negatives
+    ],
+)
+def test_what_is_shuffled_in_vain(cfg, processes, want, monkeypatch):
+    monkeypatch.setattr(shuffle, 'get_dist_info', lambda: (0, processes))
+    assert shuffle.shuffles_in_vain(build(cfg)) is want

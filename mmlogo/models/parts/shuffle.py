@@ -6,9 +6,14 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from mmengine.dist import get_dist_info
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlogo.models.parts.gather import gather_batch, own_rows
+from mmlogo.models.parts.norms import SplitBatchNorm2d
+from mmlogo.models.parts.queue import AlignedQueues, Queue
+from mmlogo.models.parts.teacher import Teacher
 from mmlogo.views.keys import SHUFFLE_STREAM, philox
 
 
@@ -43,6 +48,24 @@ def shuffled(
         rows[order] = dealt
         restored.append(own_rows(rows))
     return tuple(restored)
+
+
+def shuffles_in_vain(model: nn.Module) -> bool:
+    """Whether a query's batch and its key's are one, in whatever order.
+
+    So it is with negatives out of a queue, on one process, where BatchNorm is of the
+    whole batch: on several processes it would be of each one's share.
+    """
+    queues = [part for part in model.modules() if isinstance(part, (Queue, AlignedQueues))]
+    norms = [
+        norm
+        for part in model.modules()
+        if isinstance(part, Teacher)
+        for norm in part.modules()
+        if isinstance(norm, _BatchNorm) and not isinstance(norm, SplitBatchNorm2d)
+    ]
+    whole = any(norm.training for norm in norms)
+    return bool(queues) and whole and get_dist_info()[1] == 1
 
 
 def shuffle_order(keys: Int64[Tensor, 'N 3'], view: int) -> Int64[Tensor, ' N']:
