@@ -24,6 +24,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmlogo.config import INSTALL_MMDET
+from mmlogo.ops import is_unserved
+from mmlogo.ops.torchvision_ops import NAMES, REMEDY
 
 # Read by MMEngine's Runner or by our tools from the top of a config.
 _OURS = ('bank_dataloader', 'data_root', 'global_batch_size', 'vis_backends')
@@ -67,11 +69,24 @@ def check_keys(cfg: Config) -> None:
 
     Raises:
         ValueError: Naming each key nobody reads, with the closest one that is.
+        NotImplementedError: Naming types of mmcv's compiled code, where that is absent:
+            some, such as soft_nms, would be asked for after hours, in the first evaluation.
     """
     problems = list(find_problems(cfg))
     wrong = [problem.text for problem in problems if problem.sure]
     if wrong:
         raise ValueError('the config has keys that nobody reads:\n  ' + '\n  '.join(wrong))
+    absent = [
+        f'{path}.type={node["type"]!r}'
+        for path, node, scope in _all_nodes(cfg)
+        if 'type' in node and is_unserved(find_type(node['type'], scope))
+    ]
+    if absent:
+        raise NotImplementedError(
+            f'{", ".join(absent)}: compiled code of mmcv, and this mmcv was installed '
+            f'without it; torchvision serves only {NAMES}. Use those, or compile mmcv, an '
+            f'hour or more: {REMEDY}'
+        )
     for problem in problems:
         print_log(f'is this read? {problem.text}', 'current', logging.WARNING)
 
@@ -126,29 +141,36 @@ def find_problems(cfg: Config) -> Iterator[Problem]:
             'find_unused_parameters: MMEngine ignores it beside model_wrapper_cfg; set '
             'model_wrapper_cfg.find_unused_parameters'
         )
-    for key, value in cfg.items():
+    for key in cfg:
         if key not in top:
             # other names may be variables of the config
             near = get_close_matches(key, top, 1, cutoff=0.85)
             if near:
                 yield Problem(f'{key}: did you mean {near[0]!r}?')
-        yield from _walk(value, key, cfg.get('default_scope', 'mmlogo'))
+    for path, node, scope in _all_nodes(cfg):
+        yield from _check(path, node, scope)
 
 
-def _walk(node: object, path: str, scope: str) -> Iterator[Problem]:
+def _all_nodes(cfg: Config) -> Iterator[tuple[str, dict, str]]:
+    """Path, dict and registry scope of every dict in a config."""
+    for key, value in cfg.items():
+        yield from _nodes(value, key, cfg.get('default_scope', 'mmlogo'))
+
+
+def _nodes(node: object, path: str, scope: str) -> Iterator[tuple[str, dict, str]]:
     if isinstance(node, (list, tuple)):
         for position, item in enumerate(node):
-            yield from _walk(item, f'{path}.{position}', scope)
+            yield from _nodes(item, f'{path}.{position}', scope)
     if not isinstance(node, dict):
         return
     # as in MMEngine it holds for what is inside, too
     scope = node.get('_scope_', scope)
-    yield from _check(node, path, scope)
+    yield path, node, scope
     for key, value in node.items():
-        yield from _walk(value, f'{path}.{key}', scope)
+        yield from _nodes(value, f'{path}.{key}', scope)
 
 
-def _check(node: dict, path: str, scope: str) -> Iterator[Problem]:
+def _check(path: str, node: dict, scope: str) -> Iterator[Problem]:
     last = path.rpartition('.')[2]
     allowed: list[str] | None
     if last == 'paramwise_cfg':

@@ -25,6 +25,16 @@ from importlib.util import module_from_spec
 from types import ModuleType
 
 EXTENSION = 'mmcv._ext'
+# Of the modules of mmcv.ops that load compiled code, what does without it.
+_SERVED = (
+    'MultiScaleDeformableAttention',  # in Python on a CPU
+    'RoIAlign',
+    'SigmoidFocalLoss',
+    'batched_nms',
+    'nms',
+    'roi_align',
+    'sigmoid_focal_loss',
+)
 
 
 class StandIn(MetaPathFinder, Loader):
@@ -80,6 +90,16 @@ def is_compiled() -> bool:
     if EXTENSION in sys.modules and not _is_stand_in(sys.modules[EXTENSION]):
         return True
     return _is_built(importlib.import_module('mmcv').__path__)
+
+
+def is_unserved(kind: object) -> bool:
+    """Whether something of `mmcv.ops` wants an operator that torchvision does not have."""
+    module = sys.modules.get(getattr(kind, '__module__', ''))
+    if module is None or not module.__name__.startswith('mmcv.ops.'):
+        return False
+    if not hasattr(module, 'ext_module') or not _is_stand_in(sys.modules[EXTENSION]):
+        return False
+    return getattr(kind, '__name__', '') not in _SERVED
 
 
 def _is_built(path: Sequence[str] | None) -> bool:

@@ -11,9 +11,11 @@ from mmcv.cnn import is_norm
 from torch import nn
 
 from mmlogo.config import configs_folder
+from mmlogo.engine.lint import check_keys
 from mmlogo.models.export import export_backbone
 from mmlogo.models.pretrained import load_pretrained
 from mmlogo.models.trunk import doubts_about, learning_of, trunk_of
+from mmlogo.ops import is_compiled
 
 pytest.importorskip('mmdet', reason="no mmdet; pip install -e '.[detection]'")
 
@@ -286,3 +288,21 @@ def test_no_config_is_forgotten():
     text = page.read_text()
     names = [*NAMES, 'simsiam_logo_r18_coco_mini']
     assert [name for name in names if name not in text] == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        ({'model.test_cfg.nms.type': 'soft_nms'}, r"test_cfg\.nms\.type='soft_nms'"),
+        ({'model.backbone.dcn': dict(type='DCNv2')}, r"backbone\.dcn\.type='DCNv2'"),
+    ],
+)
+def test_compiled_code_that_is_missing_is_named_before_it_is_wanted(change, text, config):
+    """The first would be asked for in the first evaluation, after hours."""
+    if is_compiled():
+        pytest.skip('mmcv has its compiled operators here')
+    cfg = config('retinanet_r18_fpn_coco_mini')
+    check_keys(cfg)
+    cfg.merge_from_dict(change)
+    with pytest.raises(NotImplementedError, match=f'{text}: compiled code of mmcv.*pip in'):
+        check_keys(cfg)
