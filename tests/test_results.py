@@ -149,7 +149,8 @@ def test_what_a_checkpoint_is_worth_is_attached(work_dir, tmp_path, monkeypatch)
     write_lines(tested / 'runs.jsonl', start | dict(event='test', checkpoint='epoch_4.pth'))
     write_lines(
         tested / '20260101_000000' / '20260101_000000.json',
-        {'online/top1': 38.04, 'retrieval/top1': 52.0, 'time': 3.0},
+        {f'knn/top1_k{k}': 30.0 + k / 100 for k in (1, 20, 200)}
+        | {'online/top1': 38.04, 'retrieval/top1': 52.0, 'time': 3.0},
     )
     write_lines(
         trained / '20260101_000000' / 'vis_data' / 'scalars.json',
@@ -171,9 +172,10 @@ def test_what_a_checkpoint_is_worth_is_attached(work_dir, tmp_path, monkeypatch)
     page.write_text('<!-- probes s mine -->\n<!-- end -->\n')
     run_tool('write', page, monkeypatch=monkeypatch)
     assert page.read_text().splitlines()[1:4] == [
-        '| method | epochs | online linear | 1 % labels | retrieval@1 |',
-        '|---|---|---|---|---|',
-        '| Mine | 4 | 38.0 | 41.3 | 52.0 |',
+        '| method | epochs | k-NN 1 | k-NN 20 | k-NN 200 '
+        '| online linear | 1 % labels | retrieval@1 |',
+        '|---|---|---|---|---|---|---|---|',
+        '| Mine | 4 | 30.0 | 30.2 | 32.0 | 38.0 | 41.3 | 52.0 |',
     ]
     # the run may be added again
     run_tool('add', work_dir, tmp_path / 's', '--title', 'Mine', monkeypatch=monkeypatch)

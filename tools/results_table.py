@@ -29,6 +29,9 @@ BLOCK = re.compile(
     re.DOTALL,
 )
 PROBES = {  # heading: where it was attached, and its name there
+    'k-NN 1': ('test', 'knn/top1_k1'),
+    'k-NN 20': ('test', 'knn/top1_k20'),
+    'k-NN 200': ('test', 'knn/top1_k200'),
     'online linear': ('test', 'online/top1'),
     'top-5': ('test', 'online/top5'),
     'cached linear': ('test', 'linear_cached/top1'),
