@@ -143,48 +143,133 @@ def write_lines(path: Path, *records: dict) -> None:
     path.write_text(''.join(json.dumps(record) + '\n' for record in records))
 
 
-def test_what_a_checkpoint_is_worth_is_attached(work_dir, tmp_path, monkeypatch):
-    tested, trained, page = (tmp_path / name for name in ('t', 'l', 'page.md'))
-    start = dict(command='python tools/test.py c.py /a/epoch_4.pth', commit='abc')
-    write_lines(tested / 'runs.jsonl', start | dict(event='test', checkpoint='epoch_4.pth'))
+@pytest.fixture
+def tested(tmp_path: Path) -> Path:
+    """What tools/test.py leaves of the run in `work_dir`."""
+    folder = tmp_path / 'tested'
+    command = 'python tools/test.py mine.py /a/mine/epoch_4.pth'
+    start = dict(event='test', command=command, commit='abc', seed=3)
+    write_lines(folder / 'runs.jsonl', start | dict(checkpoint='epoch_4.pth'))
     write_lines(
-        tested / '20260101_000000' / '20260101_000000.json',
+        folder / '20260101_000000' / '20260101_000000.json',
         {f'knn/top1_k{k}': 30.0 + k / 100 for k in (1, 20, 200)}
         | {'online/top1': 38.04, 'retrieval/top1': 52.0, 'time': 3.0},
     )
+    (folder / 'mine.py').write_text(
+        "load_from = '/a/mine/epoch_4.pth'\n"
+        "test_evaluator = [dict(type='KNNMetric'), dict(type='LinearMetric')]\n"
+        "bank_dataloader = dict(dataset=dict(type='Mine', split='train', per_class=5))\n"
+        "test_dataloader = dict(dataset=dict(type='Mine', split='test'))\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> Path:
+    """A fine-tuning on 1 % of the labels from the run in `work_dir`, at its end."""
+    folder = tmp_path / 'tuned'
+    name = 'semisup_tiny_1p.py'
+    command = f'python tools/train.py b/{name} --pretrained /a/mine/epoch_4.pth'
+    start = dict(event='start', command=command, commit='def', seed=7)
+    write_lines(folder / 'runs.jsonl', start, dict(event='end'))
     write_lines(
-        trained / '20260101_000000' / 'vis_data' / 'scalars.json',
+        folder / '20260101_000000' / 'vis_data' / 'scalars.json',
         {'accuracy/top1': 30.0, 'accuracy/top5': 80.0, 'step': 5},
         {'accuracy/top1': 41.26, 'accuracy/top5': 89.0, 'step': 10},
     )
-    write_lines(trained / 'runs.jsonl', start | dict(event='start'))
-    run_tool('add', work_dir, tmp_path / 's', '--title', 'Mine', monkeypatch=monkeypatch)
-    result = tmp_path / 's' / 'mine.json'
+    (folder / name).write_text(
+        "default_hooks = dict(pretrained=dict(checkpoint='/a/mine/epoch_4.pth'))\n"
+        'train_cfg = dict(max_epochs=10)\n'
+        "whole = dict(type='Mine', split='train')\n"
+        "train_dataloader = dict(dataset=dict(dataset=whole, listing='/a/mine_1p.txt'))\n"
+        "val_dataloader = dict(dataset=dict(type='Mine', split='test'))\n"
+    )
+    return folder
 
+
+@pytest.fixture
+def result(work_dir: Path, tmp_path: Path, monkeypatch) -> Path:
+    """The run in `work_dir`, added to a folder of results."""
+    folder = tmp_path / 's'
+    run_tool('add', work_dir, folder, '--title', 'Mine', monkeypatch=monkeypatch)
+    return folder / 'mine.json'
+
+
+def test_what_a_checkpoint_is_worth_is_attached(
+    work_dir, tested, tuned, result, tmp_path, monkeypatch
+):
     def attach(folder: Path, key: str) -> None:
         run_tool('attach', folder, result, '--as', key, monkeypatch=monkeypatch)
 
-    with pytest.raises(ValueError, match='stopped before its end; resume it'):
-        attach(trained, 'semisup_1p')
-    write_lines(trained / 'runs.jsonl', start | dict(event='start'), dict(event='end'))
-    attach(trained, 'semisup_1p')
+    attach(tuned, 'semisup_1p')
     attach(tested, 'test')
+    page = tmp_path / 'page.md'
     page.write_text('<!-- probes s mine -->\n<!-- end -->\n')
     run_tool('write', page, monkeypatch=monkeypatch)
-    assert page.read_text().splitlines()[1:4] == [
+    assert page.read_text().splitlines()[1:-1] == [
+        'k-NN of the backbone, exp weights, T 0.07; bank: Mine train, first 5 a class; '
+        'queries: Mine test. 1 % labels: semisup_tiny_1p.py, 10 epochs on Mine train, '
+        'mine_1p.txt; queries: Mine test. Accuracies in per cent.',
+        '',
         '| method | epochs | k-NN 1 | k-NN 20 | k-NN 200 '
-        '| online linear | 1 % labels | retrieval@1 |',
-        '|---|---|---|---|---|---|---|---|',
-        '| Mine | 4 | 30.0 | 30.2 | 32.0 | 38.0 | 41.3 | 52.0 |',
+        '| online linear | 1 % labels | retrieval@1 | seed | commit |',
+        '|---|---|---|---|---|---|---|---|---|---|',
+        '| Mine | 4 | 30.0 | 30.2 | 32.0 | 38.0 | 41.3 | 52.0 | 3, 7 | abc, def |',
     ]
     # the run may be added again
-    run_tool('add', work_dir, tmp_path / 's', '--title', 'Mine', monkeypatch=monkeypatch)
+    add = ('add', work_dir, result.parent, '--title', 'Mine')
+    run_tool(*add, monkeypatch=monkeypatch)
     kept = json.loads(result.read_text())['probes']['test']
-    assert kept['command'] == 'python tools/test.py c.py epoch_4.pth'
+    assert kept['command'] == 'python tools/test.py mine.py epoch_4.pth'
     assert (kept['commit'], kept['checkpoint']) == ('abc', 'epoch_4.pth')
     for folder, key in ((work_dir, 'test'), (tested, 'linear')):
         with pytest.raises(FileNotFoundError, match=r'has no .* in runs\.jsonl'):
             attach(folder, key)
+    notes = (tuned / 'runs.jsonl').read_text().splitlines()
+    (tuned / 'runs.jsonl').write_text(notes[0] + '\n')
+    with pytest.raises(ValueError, match='stopped before its end; resume it'):
+        attach(tuned, 'semisup_1p')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'changed', 'told'),
+    [
+        ('test', "bank_dataloader['dataset']['per_class'] = 9", 'first 9 a class'),
+        ('test', "test_evaluator[1]['epochs'] = 9", 'LinearMetric with epochs 9'),
+        ('semisup_1p', "train_cfg['max_epochs'] = 9", '9 epochs on Mine train'),
+        ('semisup_1p', "train_dataloader['dataset']['listing'] = 'x.txt'", 'x.txt'),
+    ],
+)
+def test_probes_of_different_protocols_are_no_table(
+    kind, changed, told, tested, tuned, result, monkeypatch
+):
+    other = result.with_name('other.json')
+    other.write_text(result.read_text())
+    folder = tested if kind == 'test' else tuned
+    for target in (result, other):
+        run_tool('attach', folder, target, '--as', kind, monkeypatch=monkeypatch)
+        with next(folder.glob('*.py')).open('a') as file:
+            file.write(changed + '\n')
+    both = ['mine', 'other']
+    with pytest.raises(ValueError, match=f'would compare 2 protocols: .*{told}'):
+        results_table.probes(result.parent, both)
+    for name in both:
+        assert results_table.probes(result.parent, [name])
+
+
+def test_what_an_old_probe_does_not_say(tested, tuned, result, monkeypatch):
+    for folder, kind in ((tested, 'test'), (tuned, 'semisup_1p')):
+        run_tool('attach', folder, result, '--as', kind, monkeypatch=monkeypatch)
+        record = json.loads(result.read_text())
+        for field in ('protocol', 'seed'):
+            del record['probes'][kind][field]
+        result.write_text(json.dumps(record))
+        if kind == 'test':  # is that of the run
+            text = results_table.probes(result.parent, ['mine'])
+            assert text.startswith(record['protocol'] + '. Accuracies in per cent.\n\n')
+            assert text.endswith('| 3 | abc |\n')
+    with pytest.raises(ValueError, match='attach it --as semisup_1p again'):
+        results_table.probes(result.parent, ['mine'])
 
 
 def test_our_own_pages_say_what_was_logged(monkeypatch, capsys):

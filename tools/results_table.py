@@ -45,6 +45,12 @@ PROBES = {  # heading: where it was attached, and its name there
     'RankMe': ('test', 'spectrum_backbone/rank_me'),
     'alpha-ReQ': ('test', 'spectrum_backbone/alpha_req'),
 }
+KINDS = {  # what may be attached, and how a table's header begins to speak of it
+    'test': '',
+    'linear': 'Augmented linear: ',
+    'semisup_1p': '1 % labels: ',
+    'semisup_10p': '10 % labels: ',
+}
 DIAGNOSTICS = ('loss', 'auc_', 'cos_', 'push')
 
 
@@ -120,25 +126,48 @@ def as_list(value: dict | list | None) -> list:
     return value if isinstance(value, list) else [value] if value else []
 
 
-def protocol_of(cfg: Config) -> str:
-    """How the k-NN of a config is scored, in words."""
+def samples(dataset: dict) -> str:
+    """What a loader's data set is, in words."""
+    if 'dataset' in dataset:  # a part of another
+        return f'{samples(dataset["dataset"])}, {Path(dataset["listing"]).name}'
+    share = f', first {dataset["per_class"]} a class' if 'per_class' in dataset else ''
+    return f'{dataset["type"]} {dataset.get("split", "")}{share}'
 
-    def samples(loader: dict) -> str:
-        dataset = loader['dataset']
-        share = f', first {dataset["per_class"]} a class' if 'per_class' in dataset else ''
-        return f'{dataset["type"]} {dataset.get("split", "")}{share}'
 
-    metrics = [m for m in as_list(cfg.get('val_evaluator')) if m['type'] == 'KNNMetric']
-    if not metrics:
+def protocol_of(cfg: Config, stage: str = 'val') -> str:
+    """How the k-NN of a config is scored in a stage, 'val' or 'test', in words.
+
+    What is set of the metrics beside it is said, too: tables compare them as well.
+    """
+    metrics = as_list(cfg.get(f'{stage}_evaluator'))
+    knn = [m for m in metrics if m['type'] == 'KNNMetric']
+    if not knn:
         raise ValueError(
-            f'{cfg.filename} validates without KNNMetric, and tables compare k-NN; add it '
-            'to val_evaluator, or read the log'
+            f'{cfg.filename} has no KNNMetric, and tables compare k-NN; add it to '
+            f'{stage}_evaluator, or read the log'
         )
-    metric = metrics[0]
+    words = [
+        f'k-NN of the {knn[0].get("features", "backbone")}, '
+        f'{knn[0].get("weighting", "exp")} weights, T {knn[0].get("temperature", 0.07):g}',
+        f'bank: {samples(cfg.bank_dataloader.dataset)}',
+        f'queries: {samples(cfg[f"{stage}_dataloader"].dataset)}',
+    ]
+    words += [
+        f'{m["type"]} with {name} {value}'
+        for m in metrics
+        if m['type'] != 'KNNMetric'
+        for name, value in m.items()
+        if name not in ('type', 'features')  # features are in the scalars' names
+    ]
+    return '; '.join(words)
+
+
+def training_of(cfg: Config) -> str:
+    """What a classifier was trained and scored on, in words."""
     return (
-        f'k-NN of the {metric.get("features", "backbone")}, '
-        f'{metric.get("weighting", "exp")} weights, T {metric.get("temperature", 0.07):g}; '
-        f'bank: {samples(cfg.bank_dataloader)}; queries: {samples(cfg.val_dataloader)}'
+        f'{Path(cfg.filename).name}, {cfg.train_cfg.max_epochs} epochs on '
+        f'{samples(cfg.train_dataloader.dataset)}; '
+        f'queries: {samples(cfg.val_dataloader.dataset)}'
     )
 
 
@@ -169,9 +198,12 @@ def probe(work_dir: Path, key: str) -> dict:
         )
     if key != 'test' and runs[-1]['event'] != 'end':
         raise ValueError(f'{work_dir} stopped before its end; resume it')
+    cfg = Config.fromfile(next(work_dir.glob('*.py')))
     return dict(
+        protocol=protocol_of(cfg, 'test') if key == 'test' else training_of(cfg),
         command=anywhere(begun[-1]['command']),
         commit=begun[-1]['commit'],
+        seed=begun[-1]['seed'],
         checkpoint=begun[-1].get('checkpoint'),
         **{name: round(v, 4) for name, v in found[-1].items() if '/' in name},
     )
@@ -192,6 +224,21 @@ def load(folder: Path, names: list[str]) -> list[dict]:
     return [json.loads((folder / f'{name}.json').read_text()) for name in names]
 
 
+def only(protocols: list[str], names: list[str]) -> str:
+    """The protocol of every row.
+
+    Raises:
+        ValueError: If they have several.
+    """
+    found = set(protocols)
+    if len(found) > 1:
+        raise ValueError(
+            f'a table of {names} would compare {len(found)} protocols: {sorted(found)}; '
+            'give each a table of its own'
+        )
+    return protocols[0]
+
+
 def table(folder: Path, names: list[str]) -> str:
     """Markdown of the results `names` in `folder`: k-NN at the end, and at its best.
 
@@ -199,13 +246,8 @@ def table(folder: Path, names: list[str]) -> str:
         ValueError: If the rows were not scored alike.
     """
     results = load(folder, names)
-    protocols = {result['protocol'] for result in results}
-    if len(protocols) > 1:
-        raise ValueError(
-            f'a table of {names} would compare {len(protocols)} protocols: '
-            f'{sorted(protocols)}; give each a table of its own'
-        )
-    rows = [f'{protocols.pop()}. Top-1 at the last epoch, per cent.', '']
+    protocol = only([result['protocol'] for result in results], names)
+    rows = [f'{protocol}. Top-1 at the last epoch, per cent.', '']
     rows.append(
         '| method | epochs | k = 1 | k = 20 | k = 200 | best k = 20 | seed | '
         'CPU min | MB | commit |'
@@ -245,22 +287,51 @@ def losses(folder: Path, names: list[str]) -> str:
 
 
 def probes(folder: Path, names: list[str]) -> str:
-    """Markdown of what was attached to the results, a column for each that any has."""
+    """Markdown of what was attached to the results, a column for each that any has.
+
+    Raises:
+        ValueError: If the rows were not trained and scored alike.
+    """
     results = load(folder, names)
+    attached = [result.get('probes', {}) for result in results]
     columns = {
-        heading: [result.get('probes', {}).get(where, {}).get(key) for result in results]
+        heading: [found.get(where, {}).get(key) for found in attached]
         for heading, (where, key) in PROBES.items()
     }
     empty = [None] * len(results)
     columns = {name: values for name, values in columns.items() if values != empty}
-    rows = ['| method | epochs | ' + ' | '.join(columns) + ' |']
-    rows.append('|---' * (2 + len(columns)) + '|')
+    header = []
+    for kind, heading in KINDS.items():
+        having = [result for result in results if kind in result.get('probes', {})]
+        if having:
+            protocol = only([_protocol(result, kind) for result in having], names)
+            header.append(f'{heading}{protocol}.')
+    rows = [' '.join([*header, 'Accuracies in per cent.']), '']
+    rows.append('| method | epochs | ' + ' | '.join(columns) + ' | seed | commit |')
+    rows.append('|---' * (4 + len(columns)) + '|')
     for place, result in enumerate(results):
         values = (column[place] for column in columns.values())
         cells = ['' if value is None else _short(value) for value in values]
+        found = [attached[place][kind] for kind in KINDS if kind in attached[place]]
+        # of the run itself, and of a probe where it is another
+        seeds = [result['seed'], *(probe['seed'] for probe in found if 'seed' in probe)]
+        for several in (seeds, [probe['commit'] for probe in found]):
+            cells.append(', '.join(map(str, dict.fromkeys(several))))
         cells = [result['title'], str(result['epochs']), *cells]
         rows.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(rows) + '\n'
+
+
+def _protocol(result: dict, kind: str) -> str:
+    probe = result['probes'][kind]
+    if kind == 'test':  # an old record has none; it is of the run's own config
+        return probe.get('protocol', result['protocol'])
+    if 'protocol' not in probe:
+        raise ValueError(
+            f'{kind} of {result["title"]!r} does not say what it was trained on, and a '
+            f'table compares only what is known to be alike; attach it --as {kind} again'
+        )
+    return probe['protocol']
 
 
 def _short(value: float) -> str:
@@ -297,9 +368,7 @@ def main() -> int:
     attach = commands.add_parser('attach')
     attach.add_argument('work_dir', type=Path)
     attach.add_argument('result', type=Path)
-    attach.add_argument(
-        '--as', dest='key', required=True, choices=sorted({k for k, _ in PROBES.values()})
-    )
+    attach.add_argument('--as', dest='key', required=True, choices=KINDS)
     for name in ('write', 'check'):
         commands.add_parser(name).add_argument('files', nargs='+', type=Path)
     draw = commands.add_parser('draw')
