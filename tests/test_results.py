@@ -85,6 +85,9 @@ def test_a_command_is_what_another_machine_would_type():
         == 'python tools/train.py c.py --data-root DIR --amp'
     )
     assert results_table.anywhere('x --resume --amp') == 'x --amp'
+    for given in ('--pretrained /a/b/run/e.pth', '--pretrained=/a/b/run/e.pth'):
+        kept = given.replace('/a/b/', '')  # whose checkpoint it was
+        assert results_table.anywhere(f'x {given} --amp') == f'x {kept} --amp'
 
 
 def test_a_run_that_stopped_is_no_result(work_dir):
@@ -178,7 +181,6 @@ def tuned(tmp_path: Path) -> Path:
         {'accuracy/top1': 41.26, 'accuracy/top5': 89.0, 'step': 10},
     )
     (folder / name).write_text(
-        "default_hooks = dict(pretrained=dict(checkpoint='/a/mine/epoch_4.pth'))\n"
         'train_cfg = dict(max_epochs=10)\n'
         "whole = dict(type='Mine', split='train')\n"
         "train_dataloader = dict(dataset=dict(dataset=whole, listing='/a/mine_1p.txt'))\n"
@@ -219,9 +221,11 @@ def test_what_a_checkpoint_is_worth_is_attached(
     # the run may be added again
     add = ('add', work_dir, result.parent, '--title', 'Mine')
     run_tool(*add, monkeypatch=monkeypatch)
-    kept = json.loads(result.read_text())['probes']['test']
-    assert kept['command'] == 'python tools/test.py mine.py epoch_4.pth'
-    assert (kept['commit'], kept['checkpoint']) == ('abc', 'epoch_4.pth')
+    kept = json.loads(result.read_text())['probes']
+    assert kept['test']['command'] == 'python tools/test.py mine.py mine/epoch_4.pth'
+    assert kept['test']['commit'] == 'abc'
+    for probe in kept.values():
+        assert probe['checkpoint'] == 'mine/epoch_4.pth'
     for folder, key in ((work_dir, 'test'), (tested, 'linear')):
         with pytest.raises(FileNotFoundError, match=r'has no .* in runs\.jsonl'):
             attach(folder, key)
@@ -229,6 +233,52 @@ def test_what_a_checkpoint_is_worth_is_attached(
     (tuned / 'runs.jsonl').write_text(notes[0] + '\n')
     with pytest.raises(ValueError, match='stopped before its end; resume it'):
         attach(tuned, 'semisup_1p')
+
+
+def change_notes(folder: Path, old: str, new: str) -> None:
+    notes = (folder / 'runs.jsonl').read_text()
+    assert old in notes
+    (folder / 'runs.jsonl').write_text(notes.replace(old, new))
+
+
+def test_a_run_of_another_kind_is_not_attached(
+    work_dir, tested, tuned, result, monkeypatch
+):
+    def attach(folder: Path, kind: str) -> None:
+        run_tool('attach', folder, result, '--as', kind, monkeypatch=monkeypatch)
+
+    before = result.read_text()
+    for kind in ('semisup_10p', 'linear'):
+        with pytest.raises(ValueError, match=f'ran semisup_tiny_1p.py, and {kind} of'):
+            attach(tuned, kind)
+    # of two runs in one folder, the newer one is named by its command
+    (tuned / 'semisup_tiny_10p.py').write_text((tuned / 'semisup_tiny_1p.py').read_text())
+    change_notes(tuned, '_1p.py', '_10p.py')
+    with pytest.raises(ValueError, match=r'is of semisup_\*_1p\.py; give the work dir'):
+        attach(tuned, 'semisup_1p')
+    change_notes(tuned, '_10p.py', '_x.py')
+    with pytest.raises(FileNotFoundError, match='has no config that its command names'):
+        attach(tuned, 'semisup_1p')
+    # a test of another method
+    (tested / 'mine.py').rename(tested / 'theirs.py')
+    change_notes(tested, 'mine.py', 'theirs.py')
+    with pytest.raises(ValueError, match=r"ran theirs\.py, and test of 'Mine' is of mine"):
+        attach(tested, 'test')
+    assert result.read_text() == before
+
+
+def test_what_began_with_random_weights_is_not_attached(tuned, result, monkeypatch):
+    attach = ('attach', tuned, result, '--as', 'semisup_1p')
+    first = json.loads((tuned / 'runs.jsonl').read_text().splitlines()[0])
+    again = first | dict(command='python tools/train.py semisup_tiny_1p.py', epoch=2)
+    # resumed, and the weights are not loaded again
+    write_lines(tuned / 'runs.jsonl', first, again, dict(event='end'))
+    run_tool(*attach, monkeypatch=monkeypatch)
+    assert 'mine/epoch_4.pth' in result.read_text()
+    # begun anew
+    write_lines(tuned / 'runs.jsonl', first, again | dict(epoch=0), dict(event='end'))
+    with pytest.raises(ValueError, match=r'random weights, .*; train with --pretrained'):
+        run_tool(*attach, monkeypatch=monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Tables of results from what runs logged.
 
     tools/results_table.py add WORK_DIR [--name NAME] FOLDER   a run to FOLDER/NAME.json
-    tools/results_table.py attach WORK_DIR RESULT --as KEY     what a checkpoint is worth
+    tools/results_table.py attach WORK_DIR RESULT --as KIND    what a checkpoint is worth
     tools/results_table.py write FILE [FILE ...]               tables in Markdown files
     tools/results_table.py check FILE [FILE ...]               fail if they differ
     tools/results_table.py draw PICTURE RESULT [RESULT ...]    curves of several
@@ -16,8 +16,10 @@ runs of configs/benchmarks.
 import argparse
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from statistics import mean, median
 
@@ -50,6 +52,11 @@ KINDS = {  # what may be attached, and how a table's header begins to speak of i
     'linear': 'Augmented linear: ',
     'semisup_1p': '1 % labels: ',
     'semisup_10p': '10 % labels: ',
+}
+CONFIGS = {  # names of the configs whose runs those are; a test is of the run's own
+    'linear': 'linear_*.py',
+    'semisup_1p': 'semisup_*_1p.py',
+    'semisup_10p': 'semisup_*_10p.py',
 }
 DIAGNOSTICS = ('loss', 'auc_', 'cos_', 'push')
 
@@ -116,9 +123,12 @@ def collect(work_dir: Path) -> dict:
 
 
 def anywhere(command: str) -> str:
-    """A command without what is of one machine: folders, and where it was resumed."""
+    """A command without what is of one machine: folders, and where it was resumed.
+
+    Of a checkpoint's path the run's folder stays: it says whose it is.
+    """
     command = re.sub(r' --(work-dir[ =]\S+|resume( (?!--)\S+)?)', '', command)
-    command = re.sub(r' \S*/(\S+\.pth)', r' \1', command)
+    command = re.sub(r'(?<=[ =])[^\s=]*/([^\s/]+/[^\s/]+\.pth)', r'\1', command)
     return re.sub(r'(--data-root)[ =]\S+', r'\1 DIR', command)
 
 
@@ -171,21 +181,43 @@ def training_of(cfg: Config) -> str:
     )
 
 
-def probe(work_dir: Path, key: str) -> dict:
+def config_of(work_dir: Path, command: str) -> Config:
+    """The config in a work dir that a command names.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    names = [re.split('[/:]', word)[-1] for word in shlex.split(command)]
+    for path in work_dir.glob('*.py'):
+        if path.name in names:
+            return Config.fromfile(path)
+    raise FileNotFoundError(
+        f'{work_dir} has no config that its command names ({command}); give the work '
+        'dir as the run left it'
+    )
+
+
+def probe(work_dir: Path, kind: str, result: dict) -> dict:
     """What tools/test.py found ('test'), or a classifier's training at its end.
+
+    Args:
+        work_dir: Of the test or the training.
+        kind: One of `KINDS`.
+        result: The run it is attached to, as `collect` has it, with a title.
 
     Raises:
         FileNotFoundError: If the work dir has no such run.
-        ValueError: If the training did not reach its end.
+        ValueError: If it ran a config of another kind or of another method, began
+            without a checkpoint, or did not reach its end.
     """
-    event, scalar = ('test', '') if key == 'test' else ('start', 'accuracy/top1')
+    event, scalar = ('test', '') if kind == 'test' else ('start', 'accuracy/top1')
     notes = work_dir / 'runs.jsonl'
     runs = read_lines(notes) if notes.is_file() else []
     begun = [run for run in runs if run['event'] == event]
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
     records = [record for log in logs for record in read_lines(log)]
     found = [record for record in records if scalar in record and 'epoch' not in record]
-    if key == 'test':  # its log of scalars is one JSON object
+    if kind == 'test':  # its log of scalars is one JSON object
         found = [
             json.loads(path.read_text())
             for path in sorted(work_dir.glob('*/[0-9]*_[0-9]*.json'))
@@ -196,17 +228,36 @@ def probe(work_dir: Path, key: str) -> dict:
             'the work dir of tools/test.py for `test`, else of a run of '
             'configs/benchmarks'
         )
-    if key != 'test' and runs[-1]['event'] != 'end':
+    first = [run for run in begun if not run.get('epoch')][-1]  # the others resumed it
+    cfg = config_of(work_dir, first['command'])
+    name = Path(cfg.filename).name
+    right = result['config'] if kind == 'test' else CONFIGS[kind]
+    if not fnmatch(name, right):
+        raise ValueError(
+            f'{work_dir} ran {name}, and {kind} of {result["title"]!r} is of {right}; '
+            'give the work dir of such a run, or say --as what it is'
+        )
+    checkpoint = cfg.get('load_from') if kind == 'test' else _pretrained(first['command'])
+    if not checkpoint:
+        raise ValueError(
+            f'{work_dir} began with random weights, and a table says what a checkpoint '
+            'is worth; train with --pretrained CKPT'
+        )
+    if kind != 'test' and runs[-1]['event'] != 'end':
         raise ValueError(f'{work_dir} stopped before its end; resume it')
-    cfg = Config.fromfile(next(work_dir.glob('*.py')))
     return dict(
-        protocol=protocol_of(cfg, 'test') if key == 'test' else training_of(cfg),
-        command=anywhere(begun[-1]['command']),
+        protocol=protocol_of(cfg, 'test') if kind == 'test' else training_of(cfg),
+        command=anywhere(first['command']),
         commit=begun[-1]['commit'],
-        seed=begun[-1]['seed'],
-        checkpoint=begun[-1].get('checkpoint'),
+        seed=first['seed'],
+        checkpoint=Path(*Path(checkpoint).parts[-2:]).as_posix(),
         **{name: round(v, 4) for name, v in found[-1].items() if '/' in name},
     )
+
+
+def _pretrained(command: str) -> str | None:
+    match = re.search(r' --pretrained[ =](\S+)', command)
+    return match and match[1]
 
 
 def load(folder: Path, names: list[str]) -> list[dict]:
@@ -368,7 +419,7 @@ def main() -> int:
     attach = commands.add_parser('attach')
     attach.add_argument('work_dir', type=Path)
     attach.add_argument('result', type=Path)
-    attach.add_argument('--as', dest='key', required=True, choices=KINDS)
+    attach.add_argument('--as', dest='kind', required=True, choices=KINDS)
     for name in ('write', 'check'):
         commands.add_parser(name).add_argument('files', nargs='+', type=Path)
     draw = commands.add_parser('draw')
@@ -393,7 +444,7 @@ def main() -> int:
     if args.command == 'attach':
         result = json.loads(args.result.read_text())
         result['probes'] = result.get('probes', {}) | {
-            args.key: probe(args.work_dir, args.key)
+            args.kind: probe(args.work_dir, args.kind, result)
         }
         args.result.write_text(json.dumps(result, indent=1) + '\n')
         return 0
