@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmlogo.engine import provenance
+from mmlogo.evaluation import KNNMetric
 from mmlogo.visualization import draw_comparison
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,16 +130,42 @@ def test_a_table_is_written_and_a_changed_number_is_found(work_dir, tmp_path, mo
 def test_rows_of_different_protocols_are_no_table(work_dir, tmp_path, monkeypatch):
     page = tmp_path / 'page.md'
     page.write_text('<!-- results small one two -->\n<!-- end -->\n')
-    for name, change in (
-        ('one', ''),
-        ('two', 'val_evaluator[0].update(temperature=0.1)\n'),
-    ):
-        with (work_dir / 'mine.py').open('a') as file:
-            file.write(change)
+    for name, settings in (('one', {}), ('two', dict(temperature=0.1))):
+        validate_with(work_dir, **settings)
         add = ('add', work_dir, tmp_path / 'small', '--name', name, '--title', name)
         run_tool(*add, monkeypatch=monkeypatch)
     with pytest.raises(ValueError, match=r'would compare 2 protocols: .* T 0\.07.* T 0\.1'):
         run_tool('write', page, monkeypatch=monkeypatch)
+
+
+def validate_with(work_dir: Path, **settings) -> None:
+    """Config and log of the run as KNNMetric with `settings` would have made them."""
+    metric = KNNMetric(**settings)
+    with (work_dir / 'mine.py').open('a') as file:
+        file.write(f'val_evaluator[0].update({settings})\n')
+    for log in work_dir.glob('*/vis_data/scalars.json'):
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        for row in rows:
+            for scalar in [name for name in row if name.startswith('knn/')]:
+                value, k = row.pop(scalar), int(scalar.partition('_k')[2])
+                if k in metric.k:
+                    row[f'{metric.prefix}/top1_k{k}'] = value
+        write_lines(log, *rows)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'logged'),
+    [
+        (dict(temperature=0.1), r"\['knn_t0\.1/top1_k1', .*/top1_k20', .*/top1_k200'\]"),
+        (dict(k=(1, 20)), r"\['knn/top1_k1', 'knn/top1_k20'\]"),
+    ],
+)
+def test_a_run_with_other_neighbours_is_no_row(settings, logged, work_dir, tmp_path):
+    validate_with(work_dir, **settings)
+    result = json.dumps(results_table.collect(work_dir) | dict(title='Mine'))
+    (tmp_path / 'mine.json').write_text(result)
+    with pytest.raises(ValueError, match=f'mine logged {logged}, and .* leave it out, or'):
+        results_table.table(tmp_path, ['mine'])
 
 
 def write_lines(path: Path, *records: dict) -> None:

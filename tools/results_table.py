@@ -30,10 +30,9 @@ BLOCK = re.compile(
     r'(?P<table>.*?)<!-- end -->',
     re.DOTALL,
 )
+KNN = {k: f'knn/top1_k{k}' for k in (1, 20, 200)}  # KNNMetric's defaults
 PROBES = {  # heading: where it was attached, and its name there
-    'k-NN 1': ('test', 'knn/top1_k1'),
-    'k-NN 20': ('test', 'knn/top1_k20'),
-    'k-NN 200': ('test', 'knn/top1_k200'),
+    **{f'k-NN {k}': ('test', scalar) for k, scalar in KNN.items()},
     'online linear': ('test', 'online/top1'),
     'top-5': ('test', 'online/top5'),
     'cached linear': ('test', 'linear_cached/top1'),
@@ -294,10 +293,18 @@ def table(folder: Path, names: list[str]) -> str:
     """Markdown of the results `names` in `folder`: k-NN at the end, and at its best.
 
     Raises:
-        ValueError: If the rows were not scored alike.
+        ValueError: If the rows were not scored alike, or not with KNNMetric's defaults.
     """
     results = load(folder, names)
     protocol = only([result['protocol'] for result in results], names)
+    for name, result in zip(names, results, strict=True):
+        logged = set.intersection(*map(set, result['evaluations'].values()))
+        if not logged.issuperset(KNN.values()):
+            raise ValueError(
+                f'{name} logged {sorted(logged)}, and the columns of a table of results '
+                f'are {list(KNN.values())}; leave it out, or run it with these in '
+                "val_evaluator: dict(type='KNNMetric')"
+            )
     rows = [f'{protocol}. Top-1 at the last epoch, per cent.', '']
     rows.append(
         '| method | epochs | k = 1 | k = 20 | k = 200 | best k = 20 | seed | '
@@ -307,12 +314,12 @@ def table(folder: Path, names: list[str]) -> str:
     for result in results:
         evaluations = {int(epoch): value for epoch, value in result['evaluations'].items()}
         last = evaluations[result['epochs']]
-        best = max(evaluations, key=lambda epoch: evaluations[epoch]['knn/top1_k20'])
+        best = max(evaluations, key=lambda epoch: evaluations[epoch][KNN[20]])
         cells = [
             result['title'],
             result['epochs'],
-            *(f'{last[f"knn/top1_k{k}"]:.1f}' for k in (1, 20, 200)),
-            f'{evaluations[best]["knn/top1_k20"]:.1f} (epoch {best})',
+            *(f'{last[scalar]:.1f}' for scalar in KNN.values()),
+            f'{evaluations[best][KNN[20]]:.1f} (epoch {best})',
             result['seed'],
             f'{result["cpu_seconds"] / 60:.0f}',
             result['memory_mb'],
