@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -480,6 +481,50 @@ class TestPage:
         assert 'no k-NN accuracy was logged' in page.text['runs']
         assert 'no online or other probe' in page.text['curves']
         assert 'no collapse/* was logged' in page.text['collapse']
+
+    def test_values_that_are_not_finite_are_said(self, work_dir, tmp_path):
+        """A run that went NaN in its resumed part, beside one of NaN alone."""
+        log = work_dir / '20200102_000000' / 'vis_data' / 'scalars.json'
+        nan, inf = float('nan'), float('inf')
+        lost = {'loss': nan, 'collapse/rank_me/local': inf}
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        rows = [row | lost if row.get('step') in (28, 34, 38) else row for row in rows]
+        rows[0]['auc_cosine'] = inf  # once
+        log.write_text('\n'.join(map(json.dumps, rows)))
+        first = work_dir / '20200101_000000' / 'vis_data' / 'scalars.json'
+        # done again, and then finite
+        first.write_text(first.read_text().replace('"loss_gg": 49.5', '"loss_gg": NaN'))
+        never = {'loss': nan, 'grad_norm': inf, 'epoch': 1}
+        write_log(tmp_path / 'never', '1', [never | {'step': i} for i in (5, 9)])
+
+        runs = read_runs([work_dir, tmp_path / 'never'])
+        assert runs[0].scalars['loss'][-1] == (2.4, 1)
+        assert set(runs[0].lapses) == {*lost, 'auc_cosine'}
+        assert 'loss' not in runs[1].scalars
+        html = write_report(runs, [None] * 2, tmp_path / 'o', say=lambda _: None)
+        text = check(html.read_text()).text
+        name = work_dir.name
+        assert f'{name}: loss is not finite from step 28 on' in text['curves']
+        for scalar in ('loss', 'grad_norm'):
+            assert f'never: {scalar} is not finite from step 5 on' in text['curves']
+        assert 'Loss terms: no loss was logged' not in text['curves']
+        assert (
+            f'{name}: collapse/rank_me/local is not finite from step 28 on'
+            in text['collapse']
+        )
+        assert (
+            f'{name}: auc_cosine is not finite at 1 of 4 steps logged, first at step 24'
+            in text['collapse']
+        )
+        assert f'Chart of loss over epochs: {name} from 3 to 1.' in unescape(
+            html.read_text()
+        )
+
+        html = write_report(runs[1:], [None], tmp_path / 'o', say=lambda _: None)
+        page = check(html.read_text())
+        assert 'never: loss is not finite from step 5 on' in page.text['curves']
+        assert 'no loss was logged' not in page.text['curves']
+        assert 'Loss terms' not in page.text['curves']  # an empty group
 
     def test_reasons_of_several_runs_are_one(self):
         reasons = ['a: no bank', 'b: no bank', 'no data', 'a: no map']

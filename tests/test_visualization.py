@@ -169,7 +169,7 @@ def test_nothing_to_draw_is_named(tmp_path):
         read_scalars(tmp_path)
     file = tmp_path / 'scalars.json'
     file.write_text('{"lr": 0.1, "epoch": 1, "step": 1}\n')
-    with pytest.raises(ValueError, match='neither losses nor'):
+    with pytest.raises(ValueError, match='neither finite losses nor'):
         read_scalars(file)
 
 

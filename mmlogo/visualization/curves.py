@@ -59,7 +59,7 @@ def read_scalars(path: str | os.PathLike) -> Scalars:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds neither losses nor k-NN accuracies.
+        ValueError: If it holds neither finite losses nor k-NN accuracies.
     """
     file = find_scalars(path)
     rows = read_rows(file)
@@ -78,8 +78,8 @@ def read_scalars(path: str | os.PathLike) -> Scalars:
                 knn.setdefault(k, []).append((float(row['step']), value))
     if not losses and not knn:
         raise ValueError(
-            f'{file} holds neither losses nor knn/top1_k* values; give the scalars.json '
-            'of a training run'
+            f'{file} holds neither finite losses nor knn/top1_k* values; give the '
+            'scalars.json of a training run'
         )
     if len(losses) > 1:
         losses.pop('loss', None)  # the sum of the others

@@ -272,7 +272,8 @@ def curves_section(runs: Sequence[Run], album: Album) -> Section:
         'Each run in its colour, named at its end with its last value. A strong line is '
         'the mean over an epoch, the faint one below it what was logged.',
     )
-    scalars = list(dict.fromkeys(scalar for run in runs for scalar in run.scalars))
+    logged = (scalar for run in runs for scalar in (*run.scalars, *run.lapses))
+    scalars = list(dict.fromkeys(logged))
     rates = [scalar for scalar in scalars if scalar == 'lr']
     losses = [scalar for scalar in scalars if 'loss' in scalar]
     probed = [a.scalar for a in _all_accuracies(runs)]
@@ -330,6 +331,8 @@ def curves_section(runs: Sequence[Run], album: Album) -> Section:
         group = Group(title, text)
         for scalar in keys:
             lines = lines_of(runs, scalar)
+            if not lines:  # nothing finite
+                continue
             parts = by_range(lines) if scalar in losses else [lines]
             for number, part in enumerate(parts, 1):
                 name = scalar if len(parts) == 1 else f'{scalar}_{number}'
@@ -339,8 +342,23 @@ def curves_section(runs: Sequence[Run], album: Album) -> Section:
                 group.charts.append(
                     _chart(album, name, heading, part, unit, steps=scalar not in probed)
                 )
-        section.groups.append(group)
+        section.groups += [group] if group.charts else []
+    section.omitted += _lapses(runs, lambda scalar: not _in_collapse(scalar))
     return section
+
+
+def _in_collapse(scalar: str) -> bool:
+    return scalar in _AUC or bool(_COLLAPSE.fullmatch(scalar))
+
+
+def _lapses(runs: Sequence[Run], of: Callable[[str], bool]) -> list[str]:
+    """What of the runs' scalars cannot be drawn, for a section that has those."""
+    return [
+        f'{run.name}: {scalar} is {lapse}'
+        for run in runs
+        for scalar, lapse in run.lapses.items()
+        if of(scalar)
+    ]
 
 
 def _chart(
@@ -396,8 +414,9 @@ def collapse_section(runs: Sequence[Run], album: Album) -> Section:
     section.omitted += [
         f'{run.name}: no collapse/* was logged; older runs have none'
         for run in runs
-        if not any(_COLLAPSE.fullmatch(s) for s in run.scalars)
+        if not any(_COLLAPSE.fullmatch(s) for s in (*run.scalars, *run.lapses))
     ]
+    section.omitted += _lapses(runs, _in_collapse)
     aucs = {scalar: lines_of(runs, scalar) for scalar in _AUC}
     aucs = {scalar: lines for scalar, lines in aucs.items() if lines}
     if aucs:
@@ -421,7 +440,7 @@ def collapse_section(runs: Sequence[Run], album: Album) -> Section:
             for scalar, lines in aucs.items()
         ]
         section.groups.append(group)
-    else:
+    elif not any(scalar in run.lapses for run in runs for scalar in _AUC):
         section.omitted.append('auc_affinity, auc_cosine: no run has an affinity')
     return section
 

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -44,10 +44,12 @@ class Run:
         folder: The work dir.
         cfg: The config it was started with; None where there is none.
         notes: The lines of `runs.jsonl`; none where there is no such file.
-        scalars: Every scalar logged: [(epoch, value), ...] in order. Epochs are
-            fractions in training, and iterations where `unit` says so.
+        scalars: Every scalar logged: [(epoch, value), ...] in order, the finite values.
+            Epochs are fractions in training, and iterations where `unit` says so.
         unit: 'epoch', or 'iteration' for a run whose loop does not count epochs.
         done: Epochs (or iterations) it has finished.
+        lapses: Of scalars with values that are NaN or infinite, where these are:
+            'not finite from step 24 on'.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Run:
     scalars: dict[str, Points]
     unit: str
     done: int
+    lapses: dict[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -199,21 +202,27 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
         raise ValueError(f'{folder} has logged nothing yet; wait for its first line')
     unit = 'epoch' if any('epoch' in row for row in rows) else 'iteration'
     length = epoch_length(rows)
-    scalars: dict[str, dict[float, float]] = {}
+    logged: dict[str, dict[float, float]] = {}
     training: set[str] = set()
     for log in logs:
         steps = [row['step'] / length for row in log if 'epoch' in row]
         for scalar in training if steps else ():  # of what was done again, the newer
-            kept = {x: y for x, y in scalars[scalar].items() if x < min(steps)}
-            scalars[scalar] = kept
+            kept = {x: y for x, y in logged[scalar].items() if x < min(steps)}
+            logged[scalar] = kept
         for row in log:
             x = row['step'] / length if 'epoch' in row else float(row['step'])
             for scalar, value in row.items():
-                if scalar in ('epoch', 'iter', 'step') or not _is_number(value):
+                if scalar in ('epoch', 'iter', 'step') or not isinstance(
+                    value, (int, float)
+                ):
                     continue
                 if 'epoch' in row:
                     training.add(scalar)
-                scalars.setdefault(scalar, {})[x] = value
+                logged.setdefault(scalar, {})[x] = value
+    finite = {
+        name: sorted((x, y) for x, y in points.items() if math.isfinite(y))
+        for name, points in logged.items()
+    }
     notes_file = folder / NOTES
     notes = read_rows(notes_file) if notes_file.is_file() else []
     configs = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime_ns)
@@ -222,16 +231,27 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
         folder=folder,
         cfg=load_config(str(configs[-1])) if configs else None,
         notes=notes,
-        scalars={
-            name: sorted(points.items()) for name, points in scalars.items() if points
-        },
+        scalars={name: points for name, points in finite.items() if points},
         unit=unit,
         done=_done(rows, notes, unit),
+        lapses={
+            name: _lapse(points, length if name in training else None, unit)
+            for name, points in logged.items()
+            if not all(map(math.isfinite, points.values()))
+        },
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+def _lapse(points: Mapping[float, float], length: float | None, unit: str) -> str:
+    """Where values are not finite: at steps of training, `length` to an x, or units."""
+    values = [value for _, value in sorted(points.items())]
+    lost = sorted(x for x, value in points.items() if not math.isfinite(value))
+    if length is not None:
+        unit, lost = 'step', [x * length for x in lost]
+    first = f'{unit} {round(lost[0])}'
+    if not any(map(math.isfinite, values[-len(lost) :])):
+        return f'not finite from {first} on'
+    return f'not finite at {len(lost)} of {len(values)} {unit}s logged, first at {first}'
 
 
 def _done(rows: Sequence[Mapping], notes: Sequence[Mapping], unit: str) -> int:
