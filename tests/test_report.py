@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
+import subprocess
 import sys
 from html import unescape
 from html.parser import HTMLParser
@@ -545,6 +547,76 @@ class TestPage:
             look_at(runs, [None], 2, str(tmp_path / 'nowhere'), True, lambda _: None)
         with pytest.raises(ValueError, match='--samples 0, but it must be at least 1'):
             write_report(runs, [None], tmp_path / 'o', samples=0)
+
+
+MEASURE = """<script>addEventListener('load', () => {
+  for (const image of document.images) {
+    image.dataset.natural = `${image.naturalWidth} x ${image.naturalHeight}`;
+    image.dataset.shown = image.clientWidth * image.clientHeight;
+  }
+  const page = document.documentElement;
+  page.dataset.beyond = page.scrollWidth - page.clientWidth;
+});</script>"""
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> list[str]:
+    """The command of a browser without a window."""
+    for name in ('chromium', 'chromium-browser', 'google-chrome'):
+        if path := shutil.which(name):
+            profile = f'--user-data-dir={tmp_path / "profile"}'
+            return [path, '--headless', '--no-sandbox', '--disable-gpu', profile]
+    pytest.skip('no chromium, chromium-browser or google-chrome is installed')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('width', [1280, 500])
+def test_a_browser_shows_the_page(width, browser, work_dir, tiny_tree, tmp_path):
+    (work_dir / 'mine.py').write_text("_base_ = 'mmlogo::simsiam_logo_r18_cifar10.py'\n")
+    path = write_report(
+        read_runs([work_dir]),
+        [None],
+        tmp_path / 'o',
+        samples=2,
+        data_root=str(tiny_tree),
+        use_model=False,
+        say=lambda _: None,
+    )
+    html = path.read_text()
+
+    def rendered(page: Path, *words: str) -> str:
+        words = ('--virtual-time-budget=10000', f'--window-size={width},2400', *words)
+        done = subprocess.run(
+            [*browser, *words, '--dump-dom', page.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shot = tmp_path / 'page.png'
+    page = check(rendered(path, f'--screenshot={shot}'))
+    written = check(html)
+    assert page.all('img') == written.all('img')
+    assert {name: text.split() for name, text in page.text.items()} == {
+        name: text.split() for name, text in written.text.items()
+    }
+    # the page has no scripts: a copy that says what was made of it
+    copy = tmp_path / 'copy.html'
+    copy.write_text(html.replace('</body>', f'{MEASURE}</body>'))
+    measured = Page(rendered(copy))
+    assert len(measured.all('img')) == len(written.all('img')) > 20
+    for image in measured.all('img'):
+        assert image['data-natural'] == f'{image["width"]} x {image["height"]}'
+        assert int(image['data-shown']) > 0, image['alt']
+    assert int(measured.all('html')[0]['data-beyond']) <= 0  # nothing to scroll to
+    with Image.open(shot) as image:
+        assert image.width == width
+        pixels = np.asarray(image.convert('RGB')).reshape(-1, 3)
+    assert pixels.std() > 10
+    line = np.array([int(LIGHT.shades[0][i : i + 2], 16) for i in (1, 3, 5)])
+    assert (pixels == line).all(1).sum() > 200  # the run's, in its charts
 
 
 def report(*words: object, monkeypatch) -> int:
