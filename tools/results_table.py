@@ -37,8 +37,8 @@ PROBES = {  # heading: where it was attached, and its name there
     'top-5': ('test', 'online/top5'),
     'cached linear': ('test', 'linear_cached/top1'),
     'its top-5': ('test', 'linear_cached/top5'),
-    'augmented linear': ('linear', 'accuracy/top1'),
-    'and top-5': ('linear', 'accuracy/top5'),
+    'augmented linear': ('linear', 'linear_augmented/top1'),
+    'and top-5': ('linear', 'linear_augmented/top5'),
     '1 % labels': ('semisup_1p', 'accuracy/top1'),
     '10 % labels': ('semisup_10p', 'accuracy/top1'),
     'patch k-NN': ('test', 'patch_knn/top1_k20'),
@@ -209,13 +209,14 @@ def probe(work_dir: Path, kind: str, result: dict) -> dict:
         ValueError: If it ran a config of another kind or of another method, began
             without a checkpoint, or did not reach its end.
     """
-    event, scalar = ('test', '') if kind == 'test' else ('start', 'accuracy/top1')
+    event = 'test' if kind == 'test' else 'start'
+    scalars = {name for where, name in PROBES.values() if where in CONFIGS}
     notes = work_dir / 'runs.jsonl'
     runs = read_lines(notes) if notes.is_file() else []
     begun = [run for run in runs if run['event'] == event]
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
     records = [record for log in logs for record in read_lines(log)]
-    found = [record for record in records if scalar in record and 'epoch' not in record]
+    found = [x for x in records if scalars & x.keys() and 'epoch' not in x]
     if kind == 'test':  # its log of scalars is one JSON object
         found = [
             json.loads(path.read_text())
