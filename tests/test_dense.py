@@ -100,6 +100,20 @@ def test_patches_vote_for_patches(photo_images):
         PatchKNNMetric(per_image=0)
 
 
+def test_cells_that_are_all_left_out_are_refused(photo_images):
+    masks = torch.zeros(4, 32, 32, dtype=torch.int64)
+    metric = PatchKNNMetric(leave_out=(0,), k=1)
+    data = batch_of(photo_images[:4], gt_sem_seg=masks)
+    none = extract(Pixels(), data, [metric.features], labelled=False)[metric.features]
+    some = none._replace(
+        feature=torch.ones(3, 3), label=torch.ones(3).long(), index=torch.arange(3)
+    )
+    for sets, name in (((none, some), 'bank'), ((some, none), 'queries')):
+        text = rf'the {name} have none: all are 255.*leave_out=\(0,\); leave out fewer'
+        with pytest.raises(ValueError, match=text):
+            metric.compute(*sets)
+
+
 def pairs(x_global: Tensor, x_local: Tensor) -> Features:
     index = torch.arange(len(x_global))
     return Features(torch.stack((x_global, x_local), dim=1), index, index)
@@ -161,6 +175,23 @@ def test_segmentation_is_scored_by_pixels():
     assert metric.score(maps, swapped)['segmentation/miou'] < 10
     with pytest.raises(ValueError, match='every fifth image of the bank and got 4'):
         metric.score(Features(*(column[:4] for column in maps)), maps)
+
+
+@pytest.mark.parametrize(
+    ('rows', 'of_bank', 'name'),
+    [
+        (range(12), True, "the bank's images that are fitted have none"),
+        ((4, 9), True, "the bank's every fifth image, held out, have none"),
+        (range(12), False, 'the queries have none'),
+    ],
+)
+def test_masks_with_nothing_to_learn_or_to_score_are_refused(rows, of_bank, name):
+    maps = extract(Pixels(), halves(12), [of_maps], labelled=False)[of_maps]
+    label = maps.label.clone()
+    label[list(rows)] = 255
+    empty = maps._replace(label=label)
+    with pytest.raises(ValueError, match=f'{name}: their masks are all 255.*give more'):
+        SegmentationMetric().compute(*((empty, maps) if of_bank else (maps, empty)))
 
 
 def test_the_confusion_counts_every_pixel_that_is_not_ignored():

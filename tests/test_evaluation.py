@@ -204,6 +204,9 @@ def test_the_metric_votes_as_it_was_told(sets) -> None:
     ('kwargs', 'message'),
     [
         (dict(weighting='cosine'), r"weighting='cosine', but .*\('exp', 'majority'\)"),
+        (dict(k=0), 'k=0, but it must be one or several numbers >= 1'),
+        (dict(k=(1, -20)), r'k=\(1, -20\), but it must be'),
+        (dict(k=()), r'k=\(\), but it must be'),
         (dict(temperature=0), 'temperature=0, but it must be > 0'),
         (dict(temperature=float('nan')), 'temperature=nan, but it must be > 0'),
         (dict(features='head'), r"features='head', but .*\['backbone', 'neck'\]"),

@@ -128,7 +128,8 @@ class PatchKNNMetric(KNNMetric):
         prefix: Of the names.
 
     Raises:
-        ValueError: If an image has neither a mask nor a label.
+        ValueError: If an image has neither a mask nor a label, or if no cell is left
+            of the bank or of the queries.
     """
 
     needs_labels = False  # masks will do
@@ -152,6 +153,18 @@ class PatchKNNMetric(KNNMetric):
             features=Cells(per_image, tuple(leave_out)),
             prefix=prefix,
         )
+        self.leave_out = tuple(leave_out)
+
+    def compute(self, bank: Features, query: Features) -> dict[str, float]:
+        for name, cells in (('bank', bank), ('queries', query)):
+            if not len(cells.label):
+                raise ValueError(
+                    f'k-NN of patches needs cells with a class and the {name} have none: '
+                    f'all are {IGNORE}, to be ignored, or of leave_out={self.leave_out}; '
+                    'leave out fewer classes, draw more cells (per_image) or give more '
+                    'images'
+                )
+        return super().compute(bank, query)
 
 
 @dataclass(frozen=True)
@@ -262,6 +275,10 @@ class SegmentationMetric(FeatureMetric):
         lrs: Learning rates to choose from, for batches of 256 cells.
         epochs: Passes.
         prefix: Of the names.
+
+    Raises:
+        ValueError: If the bank has fewer than 5 images, or if nothing but 255 is on
+            the images that are fitted, held out or scored.
     """
 
     needs_labels = False
@@ -289,11 +306,22 @@ class SegmentationMetric(FeatureMetric):
         cells = maps.flatten(2).transpose(1, 2)  # (N, hw, D)
         label = of_cells(bank.label, *maps.shape[2:]).flatten(1)  # (N, hw)
         valid = label != IGNORE
+        held = (torch.arange(len(maps), device=maps.device) % 5 == 4)[:, None]
+        for name, there in (
+            ("bank's images that are fitted", valid & ~held),
+            ("bank's every fifth image, held out,", valid & held),
+            ('queries', query.label != IGNORE),
+        ):
+            if not there.any():
+                raise ValueError(
+                    f'a segmentation probe needs pixels with a class and the {name} have '
+                    f'none: their masks are all {IGNORE}, to be ignored; give more '
+                    'images, or masks with classes'
+                )
         both = torch.cat((bank.label.flatten(), query.label.flatten()))
         how: dict = dict(
             num_classes=int(both[both != IGNORE].max()) + 1, epochs=self.epochs
         )
-        held = (torch.arange(len(maps), device=maps.device) % 5 == 4)[:, None]
         rest = valid & ~held
         weight, bias = fit_linear(cells[rest], label[rest], lrs=self.lrs, **how)
         rest = valid & held
