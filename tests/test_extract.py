@@ -78,6 +78,40 @@ def test_a_split_of_the_config(saved, tiny_tree, tmp_path):
     torch.testing.assert_close(torch.from_numpy(got['features']), z)
 
 
+def test_unlabelled_images_of_mmpretrains_pipeline(saved, tiny_tree, tmp_path):
+    """And retrieval and the spectrum of them, which need no labels either."""
+    cfg, checkpoint, _ = saved
+    text = f"""
+_base_ = {str(cfg)!r}
+test_dataloader = dict(
+    _delete_=True,
+    batch_size=3,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='CustomDataset',
+        data_root={str(tiny_tree / 'test')!r},
+        with_label=False,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='PackInputs'),
+        ],
+    ),
+)
+test_evaluator = [dict(type='RetrievalMetric'), dict(type='SpectrumMetric')]
+"""
+    unlabelled, out = tmp_path / 'unlabelled.py', tmp_path / 'x.npz'
+    unlabelled.write_text(text)
+    words = ('--work-dir', tmp_path / 'w')
+    tool('extract_features', unlabelled, checkpoint, out, '--split', 'test', *words)
+    got = np.load(out)
+    assert got['labels'].tolist() == [-1] * 8
+    tool('test', unlabelled, checkpoint, '--work-dir', tmp_path / 't')
+    tested = json.loads(next((tmp_path / 't').glob('*/*.json')).read_text())
+    assert {'retrieval/top1', 'spectrum/rank_me'} < tested.keys()
+
+
 @pytest.mark.parametrize(
     ('out', 'folder', 'error', 'text'),
     [
