@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from PIL import Image
+from test_train import scalars, tool, write_config
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
@@ -356,3 +357,23 @@ def test_on_real_photographs_and_polygons(coco_root):
     assert got['segmentation/floor_miou'] == pytest.approx(constant)
     assert got['segmentation/miou'] > 5 * constant
     assert retrieval.score(EMPTY, crops)['retrieval/top1'] > 3  # chance is 1
+
+
+@pytest.mark.slow
+def test_cells_and_crops_validate_a_run(tmp_path, tiny_tree):
+    """In `val_evaluator`, before the first and after each of two epochs."""
+    cfg = write_config(
+        tmp_path,
+        'dense',
+        'simsiam_logo_r18_cifar10',
+        "val_evaluator = [dict(type='PatchKNNMetric', per_image=None, k=5),\n"
+        "    dict(type='RetrievalMetric')]\n",
+    )
+    tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
+    found = [r for r in scalars(tmp_path / 'w') if 'patch_knn/top1_k5' in r]
+    assert len(found) == 3
+    assert all({'retrieval/top1', 'retrieval/top5'} < record.keys() for record in found)
+    # four photographs, eight queries: chance is 25 and 12.5
+    assert found[-1]['patch_knn/top1_k5'] > 40
+    # the network moved, and what is scored with it
+    assert found[0]['patch_knn/top1_k5'] != found[-1]['patch_knn/top1_k5']
