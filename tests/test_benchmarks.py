@@ -129,6 +129,35 @@ def test_a_list_that_does_not_fit(lines, text, named):
         positions(lines, named, 'x')
 
 
+@pytest.mark.parametrize('between', [' ', '\t'])
+def test_labels_beside_the_names_are_no_part_of_them(between, named):
+    before = [f'797{between}b/20.png', f'3{between}03.png']
+    assert positions(before, named, 'x') == [20, 3]
+    after = [f'b/20.png{between}797', f'03.png{between}3']
+    assert positions(after, named, 'x') == [20, 3]
+    # one form for all lines, and what is missing is named, not the first line
+    with pytest.raises(ValueError, match=r"x, image 3: '5.+99\.png' is not among"):
+        positions([*before, f'5{between}99.png'], named, 'x')
+    with pytest.raises(ValueError, match=r"x, image 3: '04\.png' is not among"):
+        positions([*before, '04.png'], named, 'x')
+
+
+def test_names_that_look_like_labels_are_names(photo_images):
+    names = ['a/1 x.png', 'a/x.png', 'a/y.png', 'a/x.png 3']
+    data = InMemoryImages(photo_images[:4], torch.zeros(4).long(), ['a'], names)
+    assert positions(['1 x.png', 'y.png', 'x.png 3'], data, 'x') == [0, 2, 3]
+    assert positions(['7 x.png', '7 y.png'], data, 'x') == [1, 2]
+    text = r"x, image 2: '1 x\.png' may be any of \['1 x\.png', 'x\.png'\]; list names w"
+    with pytest.raises(ValueError, match=text):
+        positions(['7 y.png', '1 x.png'], data, 'x')
+    # a label before or behind: two images
+    both = InMemoryImages(
+        photo_images[:2], torch.zeros(2).long(), ['a'], ['a/1 y', 'a/y 2']
+    )
+    with pytest.raises(ValueError, match=r"'1 y 2' may be any of \['y 2', '1 y'\]"):
+        positions(['1 y 2'], both, 'x')
+
+
 def test_images_of_an_archive_have_positions_only(photo_images):
     archive = InMemoryImages(photo_images, torch.zeros(32).long(), ['a'])
     assert positions(['5'], archive, 'x') == [5]
@@ -177,6 +206,10 @@ def test_a_published_list_of_imagenet(tiny_tree, tmp_path):
         ('n01440764_10026.JPEG', 0),
         ('n01443537_7.JPEG', 1),
     ]
+    # with labels and folders, as LEWEL's lists have it
+    listing.write_text('1 n01443537/n01443537_7.JPEG\n0 n01440764/n01440764_10026.JPEG\n')
+    labelled = listed_subset(whole, str(listing))
+    assert [row['img_path'] for row in labelled] == [row['img_path'] for row in part]
     listing.write_text('n01440764_10026.JPEG\nn01440764_404.JPEG\n')
     with pytest.raises(ValueError, match=r"image 2: 'n01440764_404\.JPEG' is not among"):
         listed_subset(whole, str(listing))

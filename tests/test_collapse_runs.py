@@ -46,8 +46,9 @@ def run(folder: Path, lr: float) -> tuple[str, list[dict]]:
     return log.read_text(), [r for r in records if 'collapse/std_ratio/global' in r]
 
 
-def test_a_healthy_run_is_silent_and_measured(tmp_path):
-    log, records = run(tmp_path, lr=0.1)
+@pytest.mark.parametrize('lr', [0.1, 0.5])  # 0.5 as of the run without stop-gradient
+def test_a_healthy_run_is_silent_and_measured(lr, tmp_path):
+    log, records = run(tmp_path, lr)
     assert 'COLLAPSE' not in log
     assert [record['step'] for record in records] == list(range(12, 97, 12))
     assert min(record['collapse/rank_share/global'] for record in records) > 10

@@ -11,15 +11,17 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from PIL import Image
+from test_train import scalars, tool, write_config
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from mmlogo.datasets import CocoMasks
+from mmlogo.datasets import CocoMasks, PhotoTiles
 from mmlogo.evaluation import (
     Features,
     PatchKNNMetric,
     RetrievalMetric,
     SegmentationMetric,
+    dense,
     extract,
 )
 from mmlogo.evaluation.dense import Cells, CropPair, of_cells, of_maps
@@ -100,6 +102,20 @@ def test_patches_vote_for_patches(photo_images):
         PatchKNNMetric(per_image=0)
 
 
+def test_cells_that_are_all_left_out_are_refused(photo_images):
+    masks = torch.zeros(4, 32, 32, dtype=torch.int64)
+    metric = PatchKNNMetric(leave_out=(0,), k=1)
+    data = batch_of(photo_images[:4], gt_sem_seg=masks)
+    none = extract(Pixels(), data, [metric.features], labelled=False)[metric.features]
+    some = none._replace(
+        feature=torch.ones(3, 3), label=torch.ones(3).long(), index=torch.arange(3)
+    )
+    for sets, name in (((none, some), 'bank'), ((some, none), 'queries')):
+        text = rf'the {name} have none: all are 255.*leave_out=\(0,\); leave out fewer'
+        with pytest.raises(ValueError, match=text):
+            metric.compute(*sets)
+
+
 def pairs(x_global: Tensor, x_local: Tensor) -> Features:
     index = torch.arange(len(x_global))
     return Features(torch.stack((x_global, x_local), dim=1), index, index)
@@ -161,6 +177,105 @@ def test_segmentation_is_scored_by_pixels():
     assert metric.score(maps, swapped)['segmentation/miou'] < 10
     with pytest.raises(ValueError, match='every fifth image of the bank and got 4'):
         metric.score(Features(*(column[:4] for column in maps)), maps)
+
+
+@pytest.mark.parametrize(
+    ('rows', 'of_bank', 'name'),
+    [
+        (range(12), True, "the bank's images that are fitted have none"),
+        ((4, 9), True, "the bank's every fifth image, held out, have none"),
+        (range(12), False, 'the queries have none'),
+    ],
+)
+def test_masks_with_nothing_to_learn_or_to_score_are_refused(rows, of_bank, name):
+    maps = extract(Pixels(), halves(12), [of_maps], labelled=False)[of_maps]
+    label = maps.label.clone()
+    label[list(rows)] = 255
+    empty = maps._replace(label=label)
+    with pytest.raises(ValueError, match=f'{name}: their masks are all 255.*give more'):
+        SegmentationMetric().compute(*((empty, maps) if of_bank else (maps, empty)))
+
+
+def mosaics(split: str, n: int) -> tuple[Tensor, Tensor]:
+    """Two by two tiles of photographs, their class the photograph; three in four one."""
+    names = ('retina', 'brick', 'grass', 'coffee', 'astronaut')
+    data = PhotoTiles(split=split, names=names)
+    generator = torch.Generator().manual_seed(0)
+    share = torch.tensor([12.0, 1, 1, 1, 1]) / 16
+    label = share.multinomial(4 * n, replacement=True, generator=generator)
+    images = torch.empty(4 * n, 3, 32, 32, dtype=torch.uint8)
+    for place in range(5):
+        rows, tiles = label == place, data.images[data.labels == place]
+        drawn = torch.randint(len(tiles), (int(rows.sum()),), generator=generator)
+        images[rows] = tiles[drawn]
+    images = images.view(n, 2, 2, 3, 32, 32).permute(0, 3, 1, 4, 2, 5)
+    masks = label.view(n, 2, 1, 2, 1).expand(n, 2, 32, 2, 32)
+    return images.reshape(n, 3, 64, 64), masks.reshape(n, 64, 64)
+
+
+def colours_and_edges(images: Tensor) -> Tensor:
+    """Mean colours, their squares and their differences, of cells of 8 x 8 pixels."""
+    x = images.float() / 255
+    down, right = x.diff(dim=2, append=x[:, :, -1:]), x.diff(dim=3, append=x[..., -1:])
+    return F.avg_pool2d(torch.cat((x, x.square(), down.abs(), right.abs()), dim=1), 8)
+
+
+def noise(images: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(len(images))
+    return torch.randn(len(images), 12, 8, 8, generator=generator)
+
+
+def test_what_knows_photographs_segments_other_tiles_of_them():
+    """Held-out parts of real photographs, the defaults, three quarters one class."""
+
+    def score(features) -> dict:
+        sets = [
+            Features(features(images), masks, torch.arange(len(images)))
+            for images, masks in (mosaics('train', 100), mosaics('test', 50))
+        ]
+        return SegmentationMetric().compute(*sets)
+
+    knows, random = score(colours_and_edges), score(noise)
+    share = 100 * (mosaics('test', 50)[1] == 0).double().mean().item()
+    assert knows['floor_pixel_accuracy'] == pytest.approx(share)
+    assert knows['floor_miou'] == pytest.approx(share / 5)
+    assert knows['miou'] > 3 * knows['floor_miou']
+    assert knows['pixel_accuracy'] > share + 10
+    assert random['miou'] < 1.1 * random['floor_miou']
+
+
+def test_the_rate_is_chosen_by_the_overlap_and_not_by_the_background(monkeypatch):
+    """One classifier says background everywhere, 80 %; one finds the rest, 70 %."""
+
+    def fit(x, y, *, lrs, num_classes, epochs):
+        lr = torch.tensor(lrs)[:, None, None]
+        return torch.cat((-lr, lr), dim=2), torch.tensor([[[0.5, -0.5]]]).expand(
+            len(lrs), 1, 2
+        )
+
+    monkeypatch.setattr(dense, 'fit_linear', fit)
+    label = torch.tensor([1, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    x = torch.tensor([1.0, 1, 1, 1, 1, 0, 0, 0, 0, 0])
+    maps = Features(
+        x.expand(10, 1, 1, 10).clone(), label.expand(10, 1, 10), torch.arange(10)
+    )
+    assert SegmentationMetric(lrs=(0.0, 1.0)).compute(maps, maps) == dict(
+        miou=pytest.approx(100 * (5 / 8 + 2 / 5) / 2),
+        pixel_accuracy=pytest.approx(70),
+        floor_miou=pytest.approx(40),
+        floor_pixel_accuracy=pytest.approx(80),
+        lr=1.0,
+    )
+
+
+def test_classes_left_out_are_as_if_ignored():
+    images, masks = mosaics('train', 30)
+    index = torch.arange(30)
+    maps = Features(colours_and_edges(images), masks, index)
+    ignored = maps._replace(label=torch.where(masks == 0, 255, masks))
+    got = SegmentationMetric(leave_out=(0,)).compute(maps, maps)
+    assert got == SegmentationMetric().compute(ignored, ignored)
+    assert got != SegmentationMetric().compute(maps, maps)
 
 
 def test_the_confusion_counts_every_pixel_that_is_not_ignored():
@@ -239,5 +354,26 @@ def test_on_real_photographs_and_polygons(coco_root):
     constant = 100 * (counts.max() / counts.sum() / (counts > 0).sum()).item()
     assert 0.5 < constant < 2  # all background
     got = SegmentationMetric(lrs=(0.1, 1.0), epochs=50).score(seen, seen)
+    assert got['segmentation/floor_miou'] == pytest.approx(constant)
     assert got['segmentation/miou'] > 5 * constant
     assert retrieval.score(EMPTY, crops)['retrieval/top1'] > 3  # chance is 1
+
+
+@pytest.mark.slow
+def test_cells_and_crops_validate_a_run(tmp_path, tiny_tree):
+    """In `val_evaluator`, before the first and after each of two epochs."""
+    cfg = write_config(
+        tmp_path,
+        'dense',
+        'simsiam_logo_r18_cifar10',
+        "val_evaluator = [dict(type='PatchKNNMetric', per_image=None, k=5),\n"
+        "    dict(type='RetrievalMetric')]\n",
+    )
+    tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
+    found = [r for r in scalars(tmp_path / 'w') if 'patch_knn/top1_k5' in r]
+    assert len(found) == 3
+    assert all({'retrieval/top1', 'retrieval/top5'} < record.keys() for record in found)
+    # four photographs, eight queries: chance is 25 and 12.5
+    assert found[-1]['patch_knn/top1_k5'] > 40
+    # the network moved, and what is scored with it
+    assert found[0]['patch_knn/top1_k5'] != found[-1]['patch_knn/top1_k5']

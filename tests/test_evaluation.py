@@ -204,6 +204,9 @@ def test_the_metric_votes_as_it_was_told(sets) -> None:
     ('kwargs', 'message'),
     [
         (dict(weighting='cosine'), r"weighting='cosine', but .*\('exp', 'majority'\)"),
+        (dict(k=0), 'k=0, but it must be one or several numbers >= 1'),
+        (dict(k=(1, -20)), r'k=\(1, -20\), but it must be'),
+        (dict(k=()), r'k=\(\), but it must be'),
         (dict(temperature=0), 'temperature=0, but it must be > 0'),
         (dict(temperature=float('nan')), 'temperature=nan, but it must be > 0'),
         (dict(features='head'), r"features='head', but .*\['backbone', 'neck'\]"),
@@ -269,6 +272,9 @@ def test_labels_and_indices_of_mmpretrains_batches() -> None:
     samples = [DataSample(metainfo=dict(sample_idx=i)).set_gt_label(i % 3) for i in (4, 8)]
     label, index = labels_and_indices(dict(data_samples=samples))
     assert (label.tolist(), index.tolist()) == ([1, 2], [4, 8])
+    samples.insert(1, DataSample(metainfo=dict(sample_idx=5)))
+    label, index = labels_and_indices(dict(data_samples=samples), labelled=False)
+    assert (label.tolist(), index.tolist()) == ([1, -1, 2], [4, 5, 8])
 
 
 def test_neighbours_are_those_of_faiss() -> None:
@@ -297,6 +303,12 @@ def test_a_batch_without_label_or_index_is_refused(data) -> None:
     message = r"needs a label and an index per sample .*dict\(type='PackImage'\)"
     with pytest.raises(ValueError, match=message):
         labels_and_indices(data)
+
+
+def test_without_labels_an_index_is_still_needed() -> None:
+    data = dict(data_samples=[DataSample().set_gt_label(1)])
+    with pytest.raises(ValueError, match=r"needs an index per .*type='PackImage'\)$"):
+        labels_and_indices(data, labelled=False)
 
 
 def test_unlabelled_images_are_refused() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 from PIL import Image
-from test_train import tool, write_config
+from test_train import ROOT, tool, write_config
 
 from mmlogo.config import load_config
 from mmlogo.registry import MODELS
@@ -76,6 +80,71 @@ def test_a_split_of_the_config(saved, tiny_tree, tmp_path):
     with torch.no_grad():
         z = model.neck(model(inputs_of(model, files), mode='tensor'))[0]
     torch.testing.assert_close(torch.from_numpy(got['features']), z)
+
+
+def test_unlabelled_images_of_mmpretrains_pipeline(saved, tiny_tree, tmp_path):
+    """And retrieval and the spectrum of them, which need no labels either."""
+    cfg, checkpoint, _ = saved
+    text = f"""
+_base_ = {str(cfg)!r}
+test_dataloader = dict(
+    _delete_=True,
+    batch_size=3,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='CustomDataset',
+        data_root={str(tiny_tree / 'test')!r},
+        with_label=False,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='PackInputs'),
+        ],
+    ),
+)
+test_evaluator = [dict(type='RetrievalMetric'), dict(type='SpectrumMetric')]
+"""
+    unlabelled, out = tmp_path / 'unlabelled.py', tmp_path / 'x.npz'
+    unlabelled.write_text(text)
+    words = ('--work-dir', tmp_path / 'w')
+    tool('extract_features', unlabelled, checkpoint, out, '--split', 'test', *words)
+    got = np.load(out)
+    assert got['labels'].tolist() == [-1] * 8
+    tool('test', unlabelled, checkpoint, '--work-dir', tmp_path / 't')
+    tested = json.loads(next((tmp_path / 't').glob('*/*.json')).read_text())
+    assert {'retrieval/top1', 'spectrum/rank_me'} < tested.keys()
+
+
+def test_two_processes_write_what_one_does(saved, tiny_tree, tmp_path):
+    """To the last bit, of seven images: one process has four of them."""
+    cfg, checkpoint, _ = saved
+    (tmp_path / 'seven').mkdir()
+    for place, file in enumerate(sorted((tiny_tree / 'test').rglob('*.png'))[:7]):
+        shutil.copy(file, tmp_path / 'seven' / f'{place}.png')
+    # one image a batch: rounding may differ between batches of different sizes
+    words = ('--folder', tmp_path / 'seven', '--batch-size', 1, '--work-dir', tmp_path)
+    tool('extract_features', cfg, checkpoint, tmp_path / 'one.npz', *words)
+    words = ('tools/extract_features.py', cfg, checkpoint, tmp_path / 'two.npz', *words)
+    launcher = '-m torch.distributed.run --nproc-per-node 2 --master-port 29621'
+    done = subprocess.run(
+        [sys.executable, *launcher.split(), *map(str, words), '--launcher', 'pytorch'],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            'OMP_NUM_THREADS': '1',
+            'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (np.load(tmp_path / f'{name}.npz') for name in ('one', 'two'))
+    assert one['names'].tolist() == [f'{place}.png' for place in range(7)]
+    assert sorted(one.files) == sorted(two.files)
+    for name in one.files:
+        assert np.array_equal(one[name], two[name]), name
 
 
 @pytest.mark.parametrize(

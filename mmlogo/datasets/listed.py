@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmlogo.registry import DATASETS
+
+# What a line may be: a name, a label and a name, a name and a label.
+FORMS = tuple(map(re.compile, (r'(.+)', r'\d+[ \t](.+)', r'(.+)[ \t]\d+')))
 
 
 @DATASETS.register_module()
@@ -17,6 +21,9 @@ def listed_subset(dataset: dict, listing: str) -> Any:
     A line is a path below the folder of classes (`cat/0001.jpg`), a file name alone
     (`n01440764_10026.JPEG`, as SimCLR's lists of 1 and 10 per cent have it), or, where
     all lines are numbers, a position in the data set. `tools/make_split.py` writes one.
+    Where the lines are not names as they are, all may have a label and a space or tab
+    before the name (`797 n04235860/n04235860_14959.JPEG`, as LEWEL's lists have it), or
+    after it. Such labels are not read: classes are the data set's.
 
     Args:
         dataset: Config of the data set: in memory, or one of mmpretrain's.
@@ -27,8 +34,9 @@ def listed_subset(dataset: dict, listing: str) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If an image is not in the data set, is listed twice, or is one of
-            several of that name; named with its line.
+        ValueError: If an image is not in the data set, is listed twice, is one of
+            several of that name, or with and without its label is another; named
+            with its line.
     """
     path = Path(listing).expanduser()
     if not path.is_file():
@@ -52,9 +60,10 @@ def positions(lines: Sequence[str], dataset: Any, listing: str) -> list[int]:
         known = {str(position): position for position in range(len(dataset))}
     else:
         known = _by_name(names_of(dataset))
+    names = _without_labels(lines, known, listing)
     found: dict[int, str] = {}
-    for number, line in enumerate(lines, 1):
-        position = known.get(line)
+    for number, (line, name) in enumerate(zip(lines, names, strict=True), 1):
+        position = known.get(name)
         where = f'{listing}, image {number}: {line!r}'
         if position is None:
             raise ValueError(
@@ -69,6 +78,27 @@ def positions(lines: Sequence[str], dataset: Any, listing: str) -> list[int]:
             raise ValueError(f'{where} is listed twice; remove one')
         found[position] = line
     return list(found)
+
+
+def _without_labels(
+    lines: Sequence[str], known: Mapping[str, int], listing: str
+) -> Sequence[str]:
+    """The names in the lines, by the form in which most are known; '' is no name."""
+    readings = [
+        [match[1] if (match := form.fullmatch(line)) else '' for line in lines]
+        for form in FORMS
+    ]
+    # the lines as they are come first: a file's own name may begin with a number
+    best = max(readings, key=lambda names: sum(name in known for name in names))
+    if best is not readings[0]:
+        for number, (line, *ways) in enumerate(zip(lines, *readings, strict=True), 1):
+            names = [name for name in ways if name in known]
+            if len({known[name] for name in names}) > 1:
+                raise ValueError(
+                    f'{listing}, image {number}: {line!r} may be any of {names}; list '
+                    'names without labels'
+                )
+    return best
 
 
 def _by_name(names: Sequence[str]) -> dict[str, int]:

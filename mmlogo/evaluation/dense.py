@@ -128,7 +128,8 @@ class PatchKNNMetric(KNNMetric):
         prefix: Of the names.
 
     Raises:
-        ValueError: If an image has neither a mask nor a label.
+        ValueError: If an image has neither a mask nor a label, or if no cell is left
+            of the bank or of the queries.
     """
 
     needs_labels = False  # masks will do
@@ -152,6 +153,18 @@ class PatchKNNMetric(KNNMetric):
             features=Cells(per_image, tuple(leave_out)),
             prefix=prefix,
         )
+        self.leave_out = tuple(leave_out)
+
+    def compute(self, bank: Features, query: Features) -> dict[str, float]:
+        for name, cells in (('bank', bank), ('queries', query)):
+            if not len(cells.label):
+                raise ValueError(
+                    f'k-NN of patches needs cells with a class and the {name} have none: '
+                    f'all are {IGNORE}, to be ignored, or of leave_out={self.leave_out}; '
+                    'leave out fewer classes, draw more cells (per_image) or give more '
+                    'images'
+                )
+        return super().compute(bank, query)
 
 
 @dataclass(frozen=True)
@@ -248,20 +261,43 @@ def of_maps(batch: EvaluationBatch) -> Features:
     return Features(last_map(batch), masks_of(batch), batch.index)
 
 
+def overlap(confusion: Float[Tensor, 'C C']) -> dict[str, float]:
+    """`miou` of the classes that are there, and `pixel_accuracy`, per cent."""
+    hit = confusion.diagonal()
+    union = confusion.sum(dim=0) + confusion.sum(dim=1) - hit
+    there = confusion.sum(dim=1) > 0
+    return dict(
+        miou=100 * (hit[there] / union[there]).mean().item(),
+        pixel_accuracy=100 * (hit.sum() / confusion.sum()).item(),
+    )
+
+
 @METRICS.register_module()
 class SegmentationMetric(FeatureMetric):
     """A linear segmentation probe on a few hundred images: `segmentation/miou`.
 
     A softmax classifier of the bank's cells (the class of most pixels) is fitted at
-    several learning rates; the best on every fifth image, held out, is fitted to all
-    of them. Its scores of the queries' cells, enlarged bilinearly to the mask, are
-    scored pixel by pixel: mean intersection over union of the classes the queries
-    have, and pixel accuracy, per cent. Pixels of 255 are left out.
+    several learning rates, by the plain cross entropy; that of the best mean
+    intersection over union on every fifth image, held out, is fitted to all of them.
+    Its scores of the queries' cells, enlarged bilinearly to the mask, are scored
+    pixel by pixel: mean intersection over union of the classes the queries have, and
+    pixel accuracy, per cent. `floor_miou` and `floor_pixel_accuracy` are what the
+    bank's commonest class everywhere gives: a probe that is no better knows nothing.
+    Pixels of 255 are left out.
+
+    Leopart (arXiv 2204.13101) probes COCO's things likewise: cross entropy without
+    weights, and what is no thing is neither trained on nor scored.
 
     Args:
         lrs: Learning rates to choose from, for batches of 256 cells.
         epochs: Passes.
+        leave_out: Classes left out as 255 is, such as a background that is nearly
+            everything.
         prefix: Of the names.
+
+    Raises:
+        ValueError: If the bank has fewer than 5 images, or if nothing but what is left
+            out is on the images that are fitted, held out or scored.
     """
 
     needs_labels = False
@@ -271,10 +307,11 @@ class SegmentationMetric(FeatureMetric):
         *,
         lrs: Sequence[float] = (0.003, 0.01, 0.03, 0.1),
         epochs: int = 20,
+        leave_out: Sequence[int] = (),
         prefix: str = 'segmentation',
     ) -> None:
         super().__init__(features=of_maps, prefix=prefix)
-        self.lrs, self.epochs = tuple(lrs), epochs
+        self.lrs, self.epochs, self.leave_out = tuple(lrs), epochs, tuple(leave_out)
 
     def compute(self, bank: Features, query: Features) -> dict[str, float]:
         if len(bank.feature) < 5:
@@ -282,33 +319,51 @@ class SegmentationMetric(FeatureMetric):
                 f'a segmentation probe holds out every fifth image of the bank and got '
                 f'{len(bank.feature)}; give 5 or more'
             )
+        masks, query_masks = (
+            x.label.masked_fill(
+                torch.isin(x.label, torch.tensor(self.leave_out, device=x.label.device)),
+                IGNORE,
+            )
+            for x in (bank, query)
+        )
         channels = bank.feature.transpose(0, 1).flatten(1)  # (D, N h w)
         mean = channels.mean(dim=1).view(1, -1, 1, 1)
         std = channels.std(dim=1).clamp(min=1e-6).view(1, -1, 1, 1)
         maps, query_maps = (bank.feature - mean) / std, (query.feature - mean) / std
         cells = maps.flatten(2).transpose(1, 2)  # (N, hw, D)
-        label = of_cells(bank.label, *maps.shape[2:]).flatten(1)  # (N, hw)
+        label = of_cells(masks, *maps.shape[2:]).flatten(1)  # (N, hw)
         valid = label != IGNORE
-        both = torch.cat((bank.label.flatten(), query.label.flatten()))
+        held = torch.arange(len(maps), device=maps.device) % 5 == 4
+        for name, there in (
+            ("bank's images that are fitted", valid[~held]),
+            ("bank's every fifth image, held out,", valid[held]),
+            ('queries', query_masks != IGNORE),
+        ):
+            if not there.any():
+                raise ValueError(
+                    f'a segmentation probe needs pixels with a class and the {name} have '
+                    f'none: their masks are all {IGNORE}, to be ignored, or of '
+                    f'leave_out={self.leave_out}; give more images, or leave out fewer '
+                    'classes'
+                )
+        both = torch.cat((masks.flatten(), query_masks.flatten()))
         how: dict = dict(
             num_classes=int(both[both != IGNORE].max()) + 1, epochs=self.epochs
         )
-        held = (torch.arange(len(maps), device=maps.device) % 5 == 4)[:, None]
-        rest = valid & ~held
-        weight, bias = fit_linear(cells[rest], label[rest], lrs=self.lrs, **how)
-        rest = valid & held
-        guess = (cells[rest] @ weight + bias).argmax(dim=2)
-        lr = self.lrs[int((guess == label[rest]).float().mean(dim=1).argmax())]
+        rest = valid & ~held[:, None]
+        fitted = fit_linear(cells[rest], label[rest], lrs=self.lrs, **how)
+        # by accuracy a background that is nearly everything would choose
+        found = [
+            overlap(self.confusion(maps[held], masks[held], *one))['miou']
+            for one in zip(*fitted, strict=True)
+        ]
+        lr = self.lrs[found.index(max(found))]
         weight, bias = fit_linear(cells[valid], label[valid], lrs=[lr], **how)
-        confusion = self.confusion(query_maps, query.label, weight[0], bias[0])
-        hit = confusion.diagonal()
-        union = confusion.sum(0) + confusion.sum(1) - hit
-        there = confusion.sum(1) > 0
-        return dict(
-            miou=100 * (hit[there] / union[there]).mean().item(),
-            pixel_accuracy=100 * (hit.sum() / confusion.sum()).item(),
-            lr=lr,
-        )
+        confusion = self.confusion(query_maps, query_masks, weight[0], bias[0])
+        floor = torch.zeros_like(confusion)
+        floor[:, label[valid].mode().values] = confusion.sum(dim=1)
+        at_floor = {f'floor_{name}': value for name, value in overlap(floor).items()}
+        return overlap(confusion) | at_floor | dict(lr=lr)
 
     @staticmethod
     def confusion(
@@ -317,7 +372,7 @@ class SegmentationMetric(FeatureMetric):
         weight: Float[Tensor, 'D C'],
         bias: Float[Tensor, '1 C'],
     ) -> Float[Tensor, 'C C']:
-        """Pixels by true class and by predicted class."""
+        """Pixels by true class (rows) and by predicted class."""
         classes = weight.shape[1]
         total = torch.zeros(classes * classes, dtype=torch.float64, device=maps.device)
         for x, mask in zip(maps.split(8), masks.split(8), strict=True):

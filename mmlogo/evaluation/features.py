@@ -117,6 +117,8 @@ def pooled(x: Tensor | tuple, which: int) -> Tensor:
 def labels_and_indices(data: dict, labelled: bool = True) -> tuple[Tensor, Tensor]:
     """Labels and sample indices of a batch, ours or mmpretrain's.
 
+    Where not `labelled`, the label of a sample that has none is -1.
+
     Raises:
         ValueError: If the batch has no indices or, where `labelled`, no labels.
     """
@@ -126,12 +128,21 @@ def labels_and_indices(data: dict, labelled: bool = True) -> tuple[Tensor, Tenso
     else:
         try:
             samples = data['data_samples']
-            label = torch.cat([sample.gt_label.view(-1) for sample in samples])
             index = torch.tensor([sample.sample_idx for sample in samples])
+            label = torch.cat(
+                [
+                    sample.gt_label.view(-1)
+                    if labelled or 'gt_label' in sample
+                    else torch.tensor([-1])
+                    for sample in samples
+                ]
+            )
         except (KeyError, AttributeError) as error:
+            needed = 'a label and an index' if labelled else 'an index'
+            remedy = ' and use a data set with labels' if labelled else ''
             raise ValueError(
-                f'a k-NN batch needs a label and an index per sample ({error}); end the '
-                "pipeline with dict(type='PackImage') and use a data set with labels"
+                f'a batch of an evaluation needs {needed} per sample ({error}); end the '
+                f"pipeline with dict(type='PackImage'){remedy}"
             ) from None
     if labelled and len(label) and int(label.min()) < 0:
         raise ValueError(

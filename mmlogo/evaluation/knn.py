@@ -99,6 +99,10 @@ class KNNMetric(FeatureMetric):
         features: As of `FeatureMetric`.
         prefix: Of the names. None says what differs from the defaults: 'knn',
             'knn_t0.1', 'knn_majority', 'knn_neck_t0.1'.
+
+    Raises:
+        ValueError: If `k` has no number or one below 1, or if the temperature, the
+            weighting or the features cannot be.
     """
 
     def __init__(
@@ -114,6 +118,9 @@ class KNNMetric(FeatureMetric):
             raise ValueError(f'weighting={weighting!r}, but it must be one of {WEIGHTINGS}')
         if not temperature > 0:
             raise ValueError(f'temperature={temperature}, but it must be > 0')
+        self.k = (k,) if isinstance(k, int) else tuple(k)
+        if not self.k or min(self.k) < 1:
+            raise ValueError(f'k={k}, but it must be one or several numbers >= 1')
         if prefix is None:
             prefix = 'knn' if features == 'backbone' else f'knn_{features}'
             if weighting == 'majority':
@@ -121,7 +128,6 @@ class KNNMetric(FeatureMetric):
             elif not math.isclose(temperature, 0.07):
                 prefix += f'_t{temperature:g}'
         super().__init__(features=features, prefix=prefix)
-        self.k = (k,) if isinstance(k, int) else tuple(k)
         self.temperature, self.weighting = temperature, weighting
 
     def compute(self, bank: Features, query: Features) -> dict[str, float]:
