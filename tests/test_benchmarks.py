@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -302,6 +303,9 @@ def test_linear_trains_on_the_given_trunk_resumes_and_tests(
     assert not torch.equal(one['head.fc.weight'], two['head.fc.weight'])
     text = f'backbone from {pretrained}, without a prefix: 120 tensors matched'
     assert text in log_of(tmp_path / 'w')
+    names = json.loads((tmp_path / 'w' / 'pretrained.json').read_text())
+    assert set(names['matched']) == set(torch.load(pretrained))
+    assert [names[kind] for kind in ('missing', 'unexpected', 'mismatched')] == [[]] * 3
     records = scalars(tmp_path / 'w')
     accuracy = [r['linear_augmented/top1'] for r in records if 'linear_augmented/top1' in r]
     assert len(accuracy) == 2

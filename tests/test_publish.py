@@ -48,6 +48,9 @@ def test_the_student_and_the_metadata(trained, tmp_path, capsys):
     assert meta['sha256_of_source'] == hashlib.sha256(path.read_bytes()).hexdigest()
     starts = (path.parent / 'runs.jsonl').read_text().splitlines()
     assert meta['commit'] == json.loads(starts[0])['commit']
+    tool('export_backbone', path, '--to', 'mmpretrain', tmp_path / 'net.pth')
+    exported = torch.load(tmp_path / 'net.pth', weights_only=True)['meta']
+    assert exported['commit'] == meta['commit']
 
     assert publish(path, tmp_path, about=dict(mmlogo_version='9')) != out
     tool('publish_model', path, tmp_path / 'again', '--name', 'my-name')
@@ -83,10 +86,12 @@ def test_it_scores_and_starts_as_before(trained, tiny_tree, tmp_path):
 
 def test_values_that_are_not_plain(tmp_path):
     meta = dict(path=Path('/a'), classes=('cat', 'dog'), lr={'a': torch.tensor(1)})
-    content = dict(state_dict={'backbone.w': torch.ones(2)}, meta=meta)
+    state = {'backbone.w': torch.ones(2), 'ramp.steps.count': torch.tensor(3)}
+    content = dict(state_dict=state, meta=meta)
     torch.save(content, tmp_path / 'epoch_1.pth')
     out = publish(tmp_path / 'epoch_1.pth', tmp_path / 'out')
     got = torch.load(out, weights_only=True)
+    assert set(got['state_dict']) == {'backbone.w'}  # of CGH's losses, a ramp is no weight
     assert got['meta']['path'] == '/a'
     assert got['meta']['classes'] == ['cat', 'dog']
     assert got['meta']['lr'] == {'a': 'tensor(1)'}

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 
 import mmlogo
 from mmlogo.config import load_config
-from mmlogo.engine.provenance import commit, trained_commit
+from mmlogo.engine.provenance import commit
 from mmlogo.models.export import ENDINGS, export_backbone
 
 
@@ -36,7 +36,6 @@ def main() -> None:
     args = parser.parse_args()
     init_default_scope('mmlogo')
     about = dict(exported_by=f'mmlogo {mmlogo.__version__} {commit() or ""}'.strip())
-    trained = trained_commit(args.checkpoint)
     print(
         export_backbone(
             args.checkpoint,
@@ -44,7 +43,7 @@ def main() -> None:
             args.out,
             prefix=args.prefix,
             config=load_config(args.config) if args.config else None,
-            about=about | ({'commit': trained} if trained else {}),
+            about=about,
         )
     )
 

@@ -8,7 +8,6 @@ import argparse
 import sys
 
 import mmlogo
-from mmlogo.engine.provenance import trained_commit
 from mmlogo.models.publish import publish
 
 
@@ -21,14 +20,12 @@ def main() -> None:
     parser.add_argument('--name', help="default: the run's and the checkpoint's")
     parser.add_argument('--teacher', action='store_true', help='keep momentum copies too')
     args = parser.parse_args()
-    about = dict(mmlogo_version=mmlogo.__version__)
-    trained = trained_commit(args.checkpoint)
     out = publish(
         args.checkpoint,
         args.folder,
         name=args.name,
         teacher=args.teacher,
-        about=about | ({'commit': trained} if trained else {}),
+        about=dict(published_by=f'mmlogo {mmlogo.__version__}'),
     )
     print(f'{out} ({out.stat().st_size:,} bytes)')
 

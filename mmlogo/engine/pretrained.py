@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.models.pretrained import load_pretrained
 from mmlogo.models.trunk import doubts_about, learning_of, trunk_of
 from mmlogo.registry import HOOKS
+
+FILE = 'pretrained.json'
 
 
 @HOOKS.register_module()
@@ -16,7 +21,8 @@ class PretrainedHook(Hook):
 
     Of settings that spoil fine-tuning (`doubts_about`) it warns. This is done when
     training starts, for only then has the Runner drawn the initial weights; not where a
-    run is resumed, which has weights of its own. Every process reads the file.
+    run is resumed, which has weights of its own. Every process reads the file. All names,
+    matched ones too, are in `pretrained.json` in the work dir.
 
     Args:
         checkpoint: Its path; what `tools/train.py --pretrained` sets.
@@ -57,6 +63,11 @@ class PretrainedHook(Hook):
             prefix=self.prefix,
         )
         model.train()  # as the loop is about to do
-        runner.logger.info(f'Pretrained backbone from {report}; {learning_of(trunk)}')
+        names = Path(runner.work_dir) / FILE
+        if is_main_process():
+            report.write(names)
+        runner.logger.info(
+            f'Pretrained backbone from {report}; {learning_of(trunk)}; names: {names}'
+        )
         for doubt in doubts_about(model, report.config):
             runner.logger.warning(doubt)

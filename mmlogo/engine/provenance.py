@@ -27,12 +27,17 @@ class ProvenanceHook(Hook):
 
     A start: command, commit, seed, hardware, versions. An end: epochs, iterations,
     seconds by the clock and of the processor, of this process. A test: as a start, and
-    the name of the checkpoint.
+    the name of the checkpoint. Commit and version are in every checkpoint's `meta`, too.
     """
+
+    _commit: str | None = None
 
     def before_train(self, runner) -> None:
         self._clock, self._processor = time.monotonic(), time.process_time()
         self._begin(runner, 'start', epoch=runner.epoch, iteration=runner.iter)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        checkpoint['meta'] |= dict(commit=self._commit, mmlogo_version=mmlogo.__version__)
 
     def before_test(self, runner) -> None:
         self._begin(runner, 'test', checkpoint=Path(runner._load_from or '').name)
@@ -48,13 +53,14 @@ class ProvenanceHook(Hook):
         )
 
     def _begin(self, runner, event: str, **more: object) -> None:
+        self._commit = commit()  # of the code that runs, whatever is committed meanwhile
         self._append(
             runner,
             event=event,
             **more,
             time=datetime.now(timezone.utc).isoformat(timespec='seconds'),
             command=shlex.join([Path(sys.executable).name, *sys.argv]),
-            commit=commit(),
+            commit=self._commit,
             version=mmlogo.__version__,
             torch=torch.__version__,
             python=platform.python_version(),
@@ -89,16 +95,6 @@ def commit() -> str | None:
         return git('rev-parse', '--short=7', 'HEAD') + ('+' if changed else '')
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def trained_commit(checkpoint: str | Path) -> str | None:
-    """Commit of the last start in `runs.jsonl` beside a checkpoint, None without."""
-    runs = Path(checkpoint).expanduser().parent / FILE
-    if not runs.is_file():
-        return None
-    records = [json.loads(line) for line in runs.read_text().splitlines()]
-    starts = [record.get('commit') for record in records if record['event'] == 'start']
-    return starts[-1] if starts else None
 
 
 def hardware() -> str:

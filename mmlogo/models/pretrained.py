@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import re
@@ -49,6 +50,12 @@ class KeyReport(NamedTuple):
     unexpected: list[str]
     mismatched: list[Mismatch]
     config: str | None = None
+
+    def write(self, path: str | Path) -> None:
+        """Every name to a JSON file, of which the text has three of each kind."""
+        names = self._asdict() | dict(mismatched=[_shapes(m) for m in self.mismatched])
+        del names['config']
+        Path(path).write_text(json.dumps(names, indent=1) + '\n')
 
     def __str__(self) -> str:
         found = f'under {self.prefix!r}' if self.prefix else 'without a prefix'

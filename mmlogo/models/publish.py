@@ -26,7 +26,7 @@ def publish(
 ) -> Path:
     """Write the student of a checkpoint and its metadata, as OpenMMLab publishes models.
 
-    Kept are `state_dict`, but for queues and momentum copies, and `meta`, in plain
+    Kept are `state_dict`, but for queues, ramps and momentum copies, and `meta`, in plain
     values, so that torch's safe reader takes it. The name ends with the first eight hex
     digits of the file's SHA-256, which `torch.hub` and MMEngine check on download. The
     same checkpoint gives the same file.
@@ -78,7 +78,7 @@ def publish(
 
 def _is_kept(part: str, teacher: bool) -> bool:
     words = re.split('_', part)
-    return not {'queue', 'queues'} & set(words) and (teacher or not is_copy(part))
+    return not {'queue', 'queues', 'ramp'} & set(words) and (teacher or not is_copy(part))
 
 
 def _name(path: Path, meta: dict[str, Any]) -> str:
