@@ -1,6 +1,7 @@
 # BYOL, ResNet-50, ImageNet-1k, 200 epochs, batch 1,024: the baseline of LEWEL_B.
 # BYOL (arXiv 2006.07733) is mmpretrain's; views, LARS and momentum are LEWEL_B's.
-# Besides the neck it differs in the teacher: batch statistics, not EMAN's averaged ones.
+# Besides the neck it differs in the teacher: batch statistics, not EMAN's averaged ones,
+# and with accumulative_counts it moves at every batch, LEWEL_B's at every step.
 #
 #   tools/dist_train.sh configs/byol_r50_in1k.py 8 --data-root DIR
 #

@@ -1,6 +1,7 @@
 # LEWEL_M, a reconstruction, ResNet-50, ImageNet-1k, 200 epochs, batch 256.
 # LEWEL (arXiv 2203.14898) on MoCo v2. Its authors released no code or recipe of this
-# form: width, norm of the projectors and the second queue are our choices.
+# form: width (neck.out_channels and queue.dims), norm of the projectors (neck.norm_cfg) and
+# what the second queue takes (enqueue) are our choices.
 #
 #   tools/dist_train.sh configs/lewel_m_r50_in1k.py 8 --data-root DIR
 #

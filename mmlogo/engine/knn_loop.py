@@ -31,7 +31,7 @@ class KNNLoop(BaseLoop):
             serves the queries.
         bank_dataloader: Serves the labelled bank. None takes the config's
             top-level `bank_dataloader`, so that validation and test share one.
-        fp16: Extract under autocast; scores are float32 either way.
+        fp16: Extract under autocast, in bfloat16; scores are float32 either way.
     """
 
     stage = 'val'
@@ -103,7 +103,8 @@ class KNNLoop(BaseLoop):
         for idx, data in enumerate(dataloader):
             if report:
                 self._hook('before', idx, data)
-            with autocast(enabled=self.fp16):
+            # on CUDA float16 were the default, whose range is less than features may need
+            with autocast(enabled=self.fp16, dtype=torch.bfloat16):
                 features = extract(model, data, parts, labelled)
             for source, x in features.items():
                 parts[source].append(x)

@@ -328,7 +328,7 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_half_precision(cfg: Config) -> None:
-    """Evaluate under autocast: float16 on CUDA, bfloat16 on a CPU.
+    """Evaluate under autocast, in bfloat16; on CUDA MMEngine's own loops take float16.
 
     Raises:
         ValueError: For detectors on a CPU, as in `use_amp`.
@@ -459,6 +459,12 @@ def check_fits(
             f'{checkpoint} is of another network than the config: {len(wrong)} tensors of '
             f'the {" and ".join(parts) or "model"} do not fit, such as '
             f'{"; ".join(wrong[:3])}; give the config that the checkpoint was trained with'
+            + (
+                ''
+                if any(name.startswith('backbone.') for name in found)
+                else ", or, of another package's checkpoint, what tools/export_backbone.py "
+                'CKPT --to mmpretrain OUT makes of it'
+            )
         )
 
 

@@ -72,6 +72,9 @@ class TestHypercolumnNeck:
         expected_h = mlp(pooled, neck.hypercolumn_mlp)
         np.testing.assert_allclose(g.detach().numpy(), expected_g, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(h.detach().numpy(), expected_h, rtol=1e-9, atol=1e-12)
+        single = neck.float()((before.float(), last.float()))
+        for got, want in zip(single, (expected_g, expected_h), strict=True):
+            np.testing.assert_allclose(got.detach().numpy(), want, rtol=1e-5, atol=1e-5)
 
     def test_takes_other_sizes(self, neck):
         before = torch.randn(2, 2, 7, 5, dtype=torch.float64)
@@ -251,3 +254,15 @@ def test_sizes_are_the_published_ones():
 
     assert millions(neck.mix, neck.hypercolumn_mlp) == pytest.approx(16.79, abs=0.005)
     assert millions(neck.global_mlp) == pytest.approx(10.49, abs=0.005)
+
+
+def test_queues_hold_the_same_images(photo_images, keys):
+    """Row j of both is a key of image j of the batch."""
+    model = build(cgh())
+    seen = []
+    loss = model.head.loss
+    model.head.loss = lambda query, key, *rest: seen.append(key) or loss(query, key, *rest)
+    data = model.data_preprocessor(dict(inputs=photo_images, key=keys(32)), True)
+    model.loss(**data)
+    for queued, key in zip(model.queues.negatives(), seen[0], strict=True):
+        torch.testing.assert_close(queued[:32], key)
