@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,37 @@ def test_a_bad_config_fails_the_check(tmp_path, checker, monkeypatch, capsys):
         out := capsys.readouterr().out
     )
     assert "did you mean 'neck'" in out
+
+
+@pytest.mark.parametrize('schedule', ['moco_100e', 'lewel_50e', 'cgh_100e', 'simsiam_90e'])
+@pytest.mark.parametrize(
+    ('dataset', 'network'),
+    [
+        ('cifar10', 'r18_cifar'),
+        ('cifar100', 'r18_cifar'),
+        ('stl10', 'r18_cifar'),
+        ('imagenet100', 'r50'),
+        ('imagenet', 'r50'),
+    ],
+)
+def test_every_linear_protocol_goes_with_every_data_set(
+    dataset, network, schedule, checker, tmp_path
+):
+    """As the example of docs/evaluation.md says."""
+    text = (ROOT / 'docs' / 'evaluation.md').read_text()
+    (example,) = (
+        part
+        for part in re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+        if 'linear_moco_100e' in part
+    )
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        example.replace('cifar100_labelled', f'{dataset}_labelled')
+        .replace('linear_r18_cifar', f'linear_{network}')
+        .replace('linear_moco_100e', f'linear_{schedule}')
+    )
+    checker.check(path)
+    assert load_config(str(path)).val_evaluator[0].prefix == 'linear_augmented'
 
 
 class TestNumbersOfTheSpecs:
