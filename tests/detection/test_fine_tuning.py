@@ -19,6 +19,7 @@ from mmlogo.config import load_config
 from mmlogo.engine import launch
 from mmlogo.engine.lint import check_keys
 from mmlogo.models.trunk import trunk_of
+from mmlogo.ops import is_compiled
 
 pytest.importorskip('mmdet', reason="no mmdet; pip install -e '.[detection]'")
 
@@ -429,13 +430,21 @@ class TestCommandLine:
             'detr/detr_r50_8xb2-150e_coco.py',
             'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
             'panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py',
-            'dcn/mask-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py',
             'solov2/solov2_r50_fpn_1x_coco.py',
             'convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py',
         ],
     )
     def test_configs_of_mmdet_are_sound(self, name):
         check_keys(load_config(f'mmdet::{name}'))
+
+    def test_of_a_sound_config_the_operator_is_named_that_is_not_compiled(self):
+        if is_compiled():
+            pytest.skip('mmcv has its compiled operators here')
+        cfg = load_config('mmdet::dcn/mask-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py')
+        with pytest.raises(
+            NotImplementedError, match=r"^model\.backbone\.dcn\.type='DCN': "
+        ):
+            check_keys(cfg)
 
     @pytest.mark.parametrize(
         ('name', 'error', 'text'),
