@@ -441,9 +441,7 @@ class TestCommandLine:
         if is_compiled():
             pytest.skip('mmcv has its compiled operators here')
         cfg = load_config('mmdet::dcn/mask-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py')
-        with pytest.raises(
-            NotImplementedError, match=r"^model\.backbone\.dcn\.type='DCN': "
-        ):
+        with pytest.raises(NotImplementedError, match=r"model\.backbone\.dcn\.type='DCN'"):
             check_keys(cfg)
 
     @pytest.mark.parametrize(
