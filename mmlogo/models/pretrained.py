@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import pickle
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor, nn
 
 from mmlogo.models.detectron2 import UnsafePickleError, from_detectron2, read_pickle
@@ -258,13 +260,13 @@ def tensors_of(content: object, path: str | Path) -> dict[str, Tensor]:
 def read_checkpoint(path: str | Path) -> object:
     """A checkpoint as it was saved; of .safetensors the tensors.
 
-    Pickles are read by torch's safe reader. What it refuses, such as MMEngine's own
-    checkpoints with their log in them, is read by Python's, and the log
-    says so. Pickles of arrays (.pkl) are read by `read_pickle`, which runs nothing.
+    Nothing that a file names is run: torch's safe reader takes tensors and plain values,
+    here also MMEngine's log and NumPy's arrays. Pickles of arrays (.pkl) are read by
+    `read_pickle`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read.
+        ValueError: If it cannot be read, or holds anything else.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -272,17 +274,24 @@ def read_checkpoint(path: str | Path) -> object:
     try:
         return _read(path)
     except UnsafePickleError as error:
-        raise ValueError(
-            f'{path} was not read: it holds {error}; a .pkl may hold names, plain values '
-            'and arrays. If you trust it, load it with its own library and save the '
-            'tensors with torch.save'
-        ) from error
+        raise ValueError(_refused(path, str(error))) from error
     except Exception as error:
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+        if isinstance(error, pickle.UnpicklingError) and refused:
+            raise ValueError(_refused(path, refused[1])) from error
         raise ValueError(
             f'{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint '
             f'({type(error).__name__}: {_first_line(error)}); it may be cut off: copy '
             'or download it again'
         ) from error
+
+
+def _refused(path: Path, what: str) -> str:
+    return (
+        f'{path} was not read: it holds {what}, and to read that may run what the file '
+        'says; a checkpoint may hold tensors, arrays, names and plain values. If you trust '
+        'it, load it with its own library and save the tensors with torch.save'
+    )
 
 
 def _is_array_pickle(path: Path) -> bool:
@@ -301,19 +310,32 @@ def _read(path: Path) -> object:
         return load_file(path)
     if _is_array_pickle(path):
         return read_pickle(path)
-    try:
+    with torch.serialization.safe_globals(_SAFE):
         return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        content = torch.load(path, map_location='cpu', weights_only=False)
-        refused = re.search(r'GLOBAL (\S+)', str(error))
-        print_log(
-            f'{path} holds more than tensors (such as '
-            f'{refused[1] if refused else _first_line(error)}) and was read with '
-            "Python's pickle, which runs what a file says: use files you trust",
-            'current',
-            logging.WARNING,
-        )
-        return content
+
+
+def _of_history(kind: object, name: str) -> object:
+    """`getattr` as MMEngine's pickled log has it, and for nothing else."""
+    if kind is not HistoryBuffer:
+        raise UnsafePickleError(f'getattr of {kind!r}')
+    return getattr(kind, name)
+
+
+_SCALAR, _ARRAY = (value.__reduce__()[0] for value in (np.float64(0), np.zeros(1)))
+# Beside tensors and plain values: the log and the numbers of MMEngine's checkpoints, and
+# the arguments of many a release's.
+_SAFE: list = [
+    HistoryBuffer,
+    (_of_history, 'builtins.getattr'),
+    argparse.Namespace,
+    PosixPath,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(code)) for code in '?bBhHiIlLqQefd'},
+    # of NumPy 2, and of those before
+    *((_SCALAR, f'numpy.{core}.multiarray.scalar') for core in ('_core', 'core')),
+    *((_ARRAY, f'numpy.{core}.multiarray._reconstruct') for core in ('_core', 'core')),
+]
 
 
 def _of_backbone(name: str) -> str:
