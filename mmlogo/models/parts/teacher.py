@@ -126,6 +126,7 @@ class Teacher(Paced):
         else:
             return
         self._seen = version
+        self._is_even = False
         self.updates.set(self.updates.value + 1)
 
     def follow_statistics(
