@@ -12,6 +12,3 @@ model = dict(
     ),
     backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=16, base_channels=16),
 )
-# As of the cells' k-NN: the background would be two thirds of all pixels.
-test_evaluator = _base_.test_evaluator
-test_evaluator[0]['leave_out'] = (0,)

@@ -12,6 +12,3 @@ model = dict(
     ),
     backbone=dict(type='ResNet', depth=50),
 )
-# As of the cells' k-NN: the background would be two thirds of all pixels.
-test_evaluator = _base_.test_evaluator
-test_evaluator[0]['leave_out'] = (0,)

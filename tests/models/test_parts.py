@@ -138,6 +138,26 @@ class TestTeacher:
         )
         assert teacher.updates.value == 2
 
+    def test_a_new_training_of_old_weights_begins_with_a_step(self, student):
+        """Its first forward finds a teacher and a student that were loaded."""
+        backbone, neck = student
+        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5)
+        teacher.updates.set(7)
+        teacher.restart()
+        before = [p.clone() for p in teacher.parameters()]
+        with torch.no_grad():
+            next(backbone.parameters()).add_(1.0)  # weights of the student's own
+        for want in (1, 2):
+            teacher.follow(backbone=backbone, neck=neck)
+            assert teacher.updates.value == want
+            moved = any(
+                not torch.equal(a, b)
+                for a, b in zip(before, teacher.parameters(), strict=True)
+            )
+            assert moved is (want == 2)
+            with torch.no_grad():
+                [p.mul_(0.9) for m in student for p in m.parameters()]
+
     @pytest.mark.parametrize('case', ['fused', 'frozen stem'])
     def test_moves_whatever_the_optimiser_does_to_versions(self, student, case):
         """Fused optimisers do not count versions, a frozen stem has none to count."""

@@ -22,8 +22,8 @@ test_dataloader = dict(
 )
 test_cfg = dict(type='KNNTestLoop')
 test_evaluator = [
-    dict(type='SegmentationMetric'),
-    # the background would be two thirds of all cells
+    # the background would be two thirds of all pixels and cells
+    dict(type='SegmentationMetric', leave_out=(0,)),
     dict(type='PatchKNNMetric', per_image=None, leave_out=(0,), k=(1, 20)),
     dict(type='RetrievalMetric'),
 ]
