@@ -92,7 +92,8 @@ class AverageStatisticsHook(Hook):
     ) -> None:
         saving = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
         by_step = [hook.interval for hook in saving if not hook.by_epoch]
-        if any(self.every_n_train_iters(runner, interval) for interval in by_step):
+        last = self.is_last_train_iter(runner)
+        if any(last or self.every_n_train_iters(runner, n) for n in by_step):
             average_statistics(unwrapped(runner.model))
 
 

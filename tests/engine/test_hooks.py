@@ -44,7 +44,7 @@ def test_a_new_training_restarts_what_a_resume_continues():
 
 @pytest.mark.parametrize(
     ('by_epoch', 'iteration', 'times'),
-    [(True, 3, 0), (False, 3, 0), (False, 4, 1)],
+    [(True, 3, 0), (True, 21, 0), (False, 3, 0), (False, 4, 1), (False, 21, 1)],
 )
 def test_statistics_are_averaged_where_a_checkpoint_is_saved(
     by_epoch, iteration, times, monkeypatch
