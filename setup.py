@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(
-    r"^__version__ = '(.+)'$", (HERE / 'mmlogo' / '__init__.py').read_text(), re.MULTILINE
+    r"^__version__ = '(.+)'$", (HERE / 'mmlogo' / 'version.py').read_text(), re.MULTILINE
 ).group(1)
 
 
@@ -39,7 +39,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmlogo', 'mmlogo.*']),
-    package_data={'mmlogo.visualization': ['*.jinja']},
+    package_data={'mmlogo.report': ['*.jinja']},
     python_requires='>=3.10,<3.14',
     install_requires=[
         'jaxtyping',

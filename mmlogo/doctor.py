@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmlogo import _MINIMUM, _digits
+from mmlogo.version import MINIMUM, digits
 
 OK, WARN, FAIL = 'ok', 'warn', 'FAIL'
 PYTHONS = ((3, 10), (3, 13))  # tested, first and last
@@ -94,7 +94,7 @@ def check_python() -> Finding:
 
 def check_package(module: str) -> Finding:
     """That a dependency is there once, new enough, maintained and importable."""
-    maintained, minimum = _MINIMUM[module]
+    maintained, minimum = MINIMUM[module]
     names = dict.fromkeys((maintained, module, f'{module}-lite', f'{module}-full'))
     found = {name: number for name in names if (number := installed(name))}
     install = f"pip install '{maintained}>={minimum}'"
@@ -105,7 +105,7 @@ def check_package(module: str) -> Finding:
     if len(found) > 1:
         return Finding(WARN, f'{told}: each overwrites files of the other', replace)
     ((name, number),) = found.items()
-    if _digits(number) < _digits(minimum):
+    if digits(number) < digits(minimum):
         fix = install if name == maintained else replace
         return Finding(FAIL, f'{told}, but mmlogo needs {maintained} >= {minimum}', fix)
     try:
@@ -120,7 +120,7 @@ def check_package(module: str) -> Finding:
 
 def check_torchvision_match() -> Finding:
     torch, vision = load('torch').__version__, load('torchvision').__version__
-    (major, minor), (_, theirs) = _digits(torch)[:2], _digits(vision)[:2]
+    (major, minor), (_, theirs) = digits(torch)[:2], digits(vision)[:2]
     told = f'torch {torch} and torchvision {vision}'
     if major != 2:
         return Finding(WARN, f'{told}: pairs are known for torch 2 only', _pair_fix(torch))
@@ -145,15 +145,15 @@ def _pair_fix(torch: str) -> str:
     """Reinstall the torchvision of this torch, from the index it came from."""
     number, _, build = torch.partition('+')
     index = f' --index-url https://download.pytorch.org/whl/{build}' if build else ''
-    wanted = f'==0.{_digits(number)[1] + 15}.*' if number.startswith('2.') else ''
+    wanted = f'==0.{digits(number)[1] + 15}.*' if number.startswith('2.') else ''
     return f"pip install --force-reinstall --no-deps 'torchvision{wanted}'{index}"
 
 
 def check_mmcv_operators() -> Finding:
-    """Whose operators mmdet would run: mmcv's own, or torchvision's (`mmlogo.ops`)."""
+    """Whose operators mmdet would run: mmcv's own, or torchvision's."""
     load('mmcv')
     try:
-        if load('mmlogo.ops').is_compiled():
+        if load('mmlogo.transfer.operators').is_compiled():
             return Finding(OK, "mmcv's own, compiled")
     except ImportError as error:
         told = f"torchvision's: mmcv's were compiled for another torch: {_said(error)}"
@@ -163,7 +163,7 @@ def check_mmcv_operators() -> Finding:
     if not _mmdet():
         return Finding(OK, "not compiled; only detection uses them, then torchvision's")
     load('mmcv.ops')  # which looks up every operator
-    names = load('mmlogo.ops.torchvision_ops').NAMES
+    names = load('mmlogo.transfer.operators.torchvision_ops').NAMES
     return Finding(OK, f"torchvision's {names}; mmcv's are not compiled")
 
 
@@ -192,8 +192,8 @@ class _Canary:
 
 def check_safe_loading() -> Finding:
     torch = load('torch')
-    fix = f"pip install 'torch>={_MINIMUM['torch'][1]}' torchvision"
-    if _digits(torch.__version__) < _digits(_MINIMUM['torch'][1]):
+    fix = f"pip install 'torch>={MINIMUM['torch'][1]}' torchvision"
+    if digits(torch.__version__) < digits(MINIMUM['torch'][1]):
         told = f'torch {torch.__version__}: weights_only=True has known holes before 2.10'
         return Finding(FAIL, told, fix)
     saved = dict(weight=torch.arange(4.0), step=3)
@@ -368,7 +368,7 @@ def check_photographs() -> Finding:
 
 CHECKS: dict[str, Callable[[], Finding]] = {
     'python': check_python,
-    **{module: partial(check_package, module) for module in _MINIMUM},
+    **{module: partial(check_package, module) for module in MINIMUM},
     'torch + torchvision': check_torchvision_match,
     'torchvision operators': check_torchvision_operators,
     'mmcv operators': check_mmcv_operators,

@@ -6,9 +6,14 @@ nothing of ours are declared too: a lookup that starts in our scope needs a node
 of every kind to climb to its parent.
 """
 
+from importlib.util import find_spec
+
 from mmengine.registry import FUNCTIONS, Registry
 from mmengine.registry import MODEL_WRAPPERS as ROOT_MODEL_WRAPPERS
 from mmpretrain import registry as parent
+
+# What mmdet's detectors lack is a class of mmdet's, and there only where mmdet is.
+_DETECTORS = ['mmlogo.transfer.detectors'] if find_spec('mmdet') is not None else []
 
 
 def _child(name: str, of: Registry, locations: list[str]) -> Registry:
@@ -28,7 +33,9 @@ METRICS = _child('metric', parent.METRICS, ['mmpretrain.evaluation', 'mmlogo.eva
 # direct children are seen. mmpretrain has none of its own.
 MODEL_WRAPPERS = _child('model_wrapper', ROOT_MODEL_WRAPPERS, ['mmlogo.engine'])
 MODELS = _child(
-    'model', parent.MODELS, ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views']
+    'model',
+    parent.MODELS,
+    ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views', *_DETECTORS],
 )
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'optimizer wrapper constructor',

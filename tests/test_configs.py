@@ -6,9 +6,9 @@ import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 from mmcv.cnn import is_norm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -16,7 +16,6 @@ from mmengine.registry import init_default_scope
 from mmlogo.config import configs_folder, load_config
 from mmlogo.registry import MODELS
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted(
     path for path in configs_folder().rglob('*.py') if '_base_' not in path.parts
 )
@@ -24,7 +23,7 @@ CONFIGS = sorted(
 
 @pytest.fixture(scope='module')
 def checker():
-    spec = importlib.util.spec_from_file_location('check', ROOT / 'tools/check_configs.py')
+    spec = importlib.util.spec_from_file_location('check', ROOT / '.dev/check_configs.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -16,13 +16,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import ROOT
 
-import mmlogo
 from mmlogo import doctor
 from mmlogo.datasets import photo_tiles
 from mmlogo.doctor import FAIL, OK, WARN, Finding
-
-REPOSITORY = Path(mmlogo.__file__).resolve().parents[1]
+from mmlogo.version import MINIMUM
 
 
 def have(monkeypatch, versions: dict[str, str], modules: dict | None = None) -> None:
@@ -129,7 +128,7 @@ def test_a_package_that_is_there_and_does_not_import(monkeypatch) -> None:
 
 
 def test_every_dependency_of_the_package_is_checked() -> None:
-    assert set(mmlogo._MINIMUM) <= set(doctor.CHECKS)
+    assert set(MINIMUM) <= set(doctor.CHECKS)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +192,8 @@ def test_mmcv_operators(monkeypatch, compiled, mmdet, state, text) -> None:
         return compiled
 
     modules = {
-        'mmlogo.ops': SimpleNamespace(is_compiled=is_compiled),
-        'mmlogo.ops.torchvision_ops': SimpleNamespace(NAMES='nms and more'),
+        'mmlogo.transfer.operators': SimpleNamespace(is_compiled=is_compiled),
+        'mmlogo.transfer.operators.torchvision_ops': SimpleNamespace(NAMES='nms and more'),
     }
     have(monkeypatch, {'onedl-mmdetection': '3.5.1'} if mmdet else {}, modules)
     found = doctor.check_mmcv_operators()
@@ -578,7 +577,7 @@ def test_every_fault_has_a_fix() -> None:
 
 @pytest.mark.parametrize('name', ['__init__.py', 'doctor.py'])
 def test_a_python_that_is_too_old_can_run_the_doctor(name) -> None:
-    source = (REPOSITORY / 'mmlogo' / name).read_text()
+    source = (ROOT / 'mmlogo' / name).read_text()
     tree = ast.parse(source, feature_version=(3, 8))
     imported = {
         alias.name.partition('.')[0]
@@ -591,7 +590,7 @@ def test_a_python_that_is_too_old_can_run_the_doctor(name) -> None:
 
 def bare(*arguments: str) -> subprocess.CompletedProcess:
     """A Python that sees mmlogo and no other package."""
-    environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     command = [sys.executable, '-S', *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=60
@@ -606,7 +605,7 @@ def test_the_doctor_runs_where_mmlogo_does_not() -> None:
     done = bare('-m', 'mmlogo.doctor')
     assert done.returncode == 1, done.stderr
     assert not done.stderr
-    for module, (distribution, minimum) in mmlogo._MINIMUM.items():
+    for module, (distribution, minimum) in MINIMUM.items():
         line = f'missing; mmlogo needs {distribution} >= {minimum}'
         assert line in done.stdout, module
         assert f"fix: pip install '{distribution}>={minimum}'" in done.stdout
@@ -621,7 +620,7 @@ def test_the_doctor_finds_nothing_wrong_here(tiny_tree) -> None:
         capture_output=True,
         text=True,
         cwd=tiny_tree,
-        env={**os.environ, 'PYTHONPATH': str(REPOSITORY)},
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
         timeout=300,
     )
     assert done.returncode == 0, textwrap.indent(done.stdout + done.stderr, '  ')
@@ -634,7 +633,7 @@ def test_what_is_imported_is_declared():
     """And not only there because a package of the tests brings it along."""
     setup = next(
         node
-        for node in ast.walk(ast.parse((REPOSITORY / 'setup.py').read_text()))
+        for node in ast.walk(ast.parse((ROOT / 'setup.py').read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'setup'
     )
     said = {word.arg: word.value for word in setup.keywords}
@@ -643,7 +642,7 @@ def test_what_is_imported_is_declared():
     wanted += [name for extra in extras if extra != 'tests' for name in extras[extra]]
     declared = {re.match(r'[\w.-]+', name)[0] for name in wanted}
     owners = packages_distributions()
-    files = [*REPOSITORY.glob('mmlogo/**/*.py'), *REPOSITORY.glob('tools/*.py')]
+    files = [*ROOT.glob('mmlogo/**/*.py'), *ROOT.glob('tools/*.py')]
     for path in files:
         if path.stem.startswith('benchmark_'):  # of our own, against rivals
             continue

@@ -16,9 +16,9 @@ from torchvision.transforms.v2.functional import center_crop, resize
 
 from mmlogo.config import load_config
 from mmlogo.datasets.photo_tiles import PHOTOGRAPHS, load_photograph
-from mmlogo.engine.lint import check_keys
+from mmlogo.launch.lint import check_keys
+from mmlogo.report import draw_views
 from mmlogo.views import SampleKey, pack_keys, parse_views
-from mmlogo.visualization import draw_views
 
 SIDE = 300  # pixels of the shorter side: enough for a picture
 

@@ -13,9 +13,9 @@ import sys
 from mmengine.registry import init_default_scope
 
 import mmlogo
+from mmlogo.checkpoints.export import ENDINGS, export_backbone
 from mmlogo.config import load_config
-from mmlogo.engine.provenance import commit
-from mmlogo.models.export import ENDINGS, export_backbone
+from mmlogo.engine.hooks.provenance import commit
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from mmlogo import launch
+from mmlogo.checkpoints.export import sha256
 from mmlogo.config import load_config
 from mmlogo.datasets.listed import names_of
-from mmlogo.engine import launch
-from mmlogo.engine.lint import check_keys
-from mmlogo.models.export import sha256
+from mmlogo.launch.lint import check_keys
 
 ENDINGS = ('.npz', '.safetensors')
 

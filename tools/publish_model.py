@@ -8,7 +8,7 @@ import argparse
 import sys
 
 import mmlogo
-from mmlogo.models.publish import publish
+from mmlogo.checkpoints.publish import publish
 
 
 def main() -> None:

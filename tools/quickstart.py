@@ -32,16 +32,16 @@ if __name__ == '__main__':  # what packages say while they are imported is no ne
 with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
     import torch
 
+    from mmlogo import launch
     from mmlogo.config import load_config
     from mmlogo.datasets.in_memory import InMemoryImages
     from mmlogo.datasets.photo_tiles import FREE
-    from mmlogo.engine import launch
     from mmlogo.engine.hooks import unwrapped
-    from mmlogo.engine.lint import check_keys
     from mmlogo.evaluation import Features
+    from mmlogo.launch.lint import check_keys
+    from mmlogo.report import draw_curves, draw_embedding, draw_views
+    from mmlogo.report.curves import find_scalars, read_scalars
     from mmlogo.views import SampleKey, pack_keys
-    from mmlogo.visualization import draw_curves, draw_embedding, draw_views
-    from mmlogo.visualization.curves import find_scalars, read_scalars
 
 CONFIG = 'mmlogo::quickstart.py'
 PICTURES = ('views.png', 'curves.png', 'embedding.png')

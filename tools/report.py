@@ -18,9 +18,9 @@ if __name__ == '__main__':  # what packages say while they are imported is no ne
     MMLogger.get_instance('mmengine', log_level='ERROR')
 
 with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
-    from mmlogo.visualization.encoder import choose_checkpoints
-    from mmlogo.visualization.report import write_report
-    from mmlogo.visualization.runs import read_runs
+    from mmlogo.report.encoder import choose_checkpoints
+    from mmlogo.report.report import write_report
+    from mmlogo.runs import read_runs
 
 
 def main() -> int:

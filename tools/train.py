@@ -4,9 +4,9 @@ import argparse
 
 from mmengine.runner import Runner
 
+from mmlogo import launch
 from mmlogo.config import load_config
-from mmlogo.engine import launch
-from mmlogo.engine.lint import check_keys
+from mmlogo.launch.lint import check_keys
 
 
 def parse_args() -> argparse.Namespace:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from mmlogo.registry import DATASETS, FUNCTIONS
-from mmlogo.views.keys import SampleKey, pack_keys
+from mmlogo.views.seeds import SampleKey, pack_keys
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 

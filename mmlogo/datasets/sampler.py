@@ -9,7 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from mmlogo.registry import DATA_SAMPLERS
-from mmlogo.views.keys import ORDER_STREAM, SampleKey, philox
+from mmlogo.views.seeds import ORDER_STREAM, SampleKey, philox
 
 
 @DATA_SAMPLERS.register_module()

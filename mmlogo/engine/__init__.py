@@ -1,23 +1,20 @@
-from mmlogo.engine import (
-    collapse,
-    hooks,
-    knn_loop,
-    online_probe,
-    optim,
-    pretrained,
-    provenance,
-    schedule,
-    wrapper,
-)
+"""Loops, hooks, optimiser wrappers and schedules that MMEngine's Runner builds."""
+
+from mmlogo.engine.hooks import *  # noqa: F403
+from mmlogo.engine.hooks import __all__ as _hooks
+from mmlogo.engine.knn_loop import KNNLoop, KNNTestLoop
+from mmlogo.engine.optim import AutocastOptimWrapper, GroupedOptimWrapperConstructor
+from mmlogo.engine.schedule import WarmUpLR
+from mmlogo.engine.unwrap import unwrapped
+from mmlogo.engine.wrapper import AnyDeviceDataParallel
 
 __all__ = [
-    'collapse',
-    'hooks',
-    'knn_loop',
-    'online_probe',
-    'optim',
-    'pretrained',
-    'provenance',
-    'schedule',
-    'wrapper',
+    'AnyDeviceDataParallel',
+    'AutocastOptimWrapper',
+    'GroupedOptimWrapperConstructor',
+    'KNNLoop',
+    'KNNTestLoop',
+    'WarmUpLR',
+    'unwrapped',
+    *_hooks,
 ]

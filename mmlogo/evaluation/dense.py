@@ -18,7 +18,7 @@ from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.registry import METRICS
 from mmlogo.views.apply import cut
 from mmlogo.views.draw import draw_all_boxes
-from mmlogo.views.keys import CHOICE_STREAM, uniform
+from mmlogo.views.seeds import CHOICE_STREAM, uniform
 from mmlogo.views.spec import ViewSpec
 
 IGNORE = 255  # of a mask: neither trained on nor scored

@@ -1,10 +1,32 @@
-from importlib.util import find_spec
+"""Networks and objectives."""
 
-from mmlogo.models import heads, necks, parts, selfsup
+from mmlogo.models import parts
+from mmlogo.models.heads import (
+    AlignedContrastHead,
+    AlignedPredictHead,
+    CosinePull,
+    InfoNCEPull,
+    LoGoHead,
+    RelationHead,
+)
+from mmlogo.models.necks import CoupledNeck, HypercolumnNeck, TokenMLP
+from mmlogo.models.selfsup import CGH, LEWELB, LEWELM, MoCo, MoCoLoGo, SimSiamLoGo
 
-__all__ = ['heads', 'necks', 'parts', 'selfsup']
-
-if find_spec('mmdet') is not None:
-    from mmlogo.models import detection as detection
-
-    __all__ += ['detection']
+__all__ = [
+    'CGH',
+    'LEWELB',
+    'LEWELM',
+    'AlignedContrastHead',
+    'AlignedPredictHead',
+    'CosinePull',
+    'CoupledNeck',
+    'HypercolumnNeck',
+    'InfoNCEPull',
+    'LoGoHead',
+    'MoCo',
+    'MoCoLoGo',
+    'RelationHead',
+    'SimSiamLoGo',
+    'TokenMLP',
+    'parts',
+]

@@ -1,5 +1,5 @@
-from mmlogo.views.keys import SampleKey, fresh_keys, pack_keys
 from mmlogo.views.preprocessor import LabelledPreprocessor, MultiCropPreprocessor
+from mmlogo.views.seeds import SampleKey, fresh_keys, pack_keys
 from mmlogo.views.spec import ViewSpec, parse_views
 from mmlogo.views.transforms import LoadImage, MultiCrop, PackImage
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmlogo.views.keys import uniform
+from mmlogo.views.seeds import uniform
 from mmlogo.views.spec import ViewSpec
 
 ATTEMPTS = 10  # blocks 0-9: one attempt at a crop each

@@ -11,7 +11,7 @@ from torchvision.transforms.v2.functional import resized_crop
 
 from mmlogo.registry import TRANSFORMS
 from mmlogo.views.draw import draw_all_boxes
-from mmlogo.views.keys import pack_keys
+from mmlogo.views.seeds import pack_keys
 from mmlogo.views.spec import ViewSpec, parse_views
 
 

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from builders import VIEWS, moco, simsiam_logo
+from helpers import VIEWS, moco, simsiam_logo
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmlogo.engine import collapse
-from mmlogo.engine.collapse import CollapseError, CollapseHook, diagnose, look
+from mmlogo.engine.hooks import collapse
+from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook, diagnose, look
 from mmlogo.evaluation.spectrum import rank_me, std_ratio
 from mmlogo.registry import MODELS
 

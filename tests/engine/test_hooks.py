@@ -1,4 +1,4 @@
-"""What hooks tell the model, and what they refuse; the rest is in tests/test_train.py."""
+"""What hooks tell the model, what they refuse; the rest is in tools/test_train.py."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from builders import build, cgh
+from helpers import build, cgh
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import CosineAnnealingLR
 from mmengine.runner import get_priority
 from torch import nn
 
-from mmlogo.engine import hooks
-from mmlogo.engine.hooks import ShareLengthHook, refuse_spent_schedules
+from mmlogo.engine.hooks import ShareLengthHook, average_statistics
+from mmlogo.engine.hooks.start_report import refuse_spent_schedules
 
 
 def runner(model: nn.Module, iteration: int = 0, accumulative_counts: int = 2) -> object:
@@ -50,10 +50,10 @@ def test_statistics_are_averaged_where_a_checkpoint_is_saved(
     by_epoch, iteration, times, monkeypatch
 ):
     model, averaged = nn.BatchNorm2d(1), []
-    monkeypatch.setattr(hooks, 'average_statistics', averaged.append)
+    monkeypatch.setattr(average_statistics, 'average_statistics', averaged.append)
     run = runner(model, iteration - 1)  # MMEngine counts when the hooks are done
     run.hooks = [CheckpointHook(interval=4, by_epoch=by_epoch)]
-    hook = hooks.AverageStatisticsHook()
+    hook = average_statistics.AverageStatisticsHook()
     assert get_priority(hook.priority) < get_priority(CheckpointHook.priority)
     hook.after_train_iter(run, 0)
     assert averaged == [model] * times

@@ -1,4 +1,4 @@
-"""What the k-NN loop refuses; that it works is shown by tests/test_train.py."""
+"""What the k-NN loop refuses; that it works is shown by tests/tools/test_train.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classifier beside the encoder; that it changes nothing: tests/test_train.py."""
+"""The classifier beside the encoder; that it changes nothing: tests/tools/test_train.py."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from builders import simsiam_logo
+from helpers import simsiam_logo
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mmlogo.engine.hooks.online_probe import OnlineProbeHook, labels_of
 from mmlogo.engine.knn_loop import KNNLoop
-from mmlogo.engine.online_probe import OnlineProbeHook, labels_of
 from mmlogo.evaluation import Features, OnlineProbeMetric
 from mmlogo.registry import MODELS
 

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from builders import build, simsiam_logo
+from helpers import build, simsiam_logo
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 
 from mmlogo.engine.optim import AutocastOptimWrapper, GroupedOptimWrapperConstructor

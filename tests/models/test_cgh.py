@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import build, cgh
+from helpers import build, cgh
 from torch import nn
 
 from mmlogo.config import configs_folder, load_config

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import builders
+import helpers
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import DIM, logo_head
+from helpers import DIM, logo_head
 
 from mmlogo.models.heads.logo_head import gradient_norms
 from mmlogo.models.heads.pull import InfoNCEPull
@@ -18,7 +18,7 @@ N = 6
 
 
 def build(**changes):
-    return builders.build(logo_head(**changes))
+    return helpers.build(logo_head(**changes))
 
 
 def contrastive(**changes):

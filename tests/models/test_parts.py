@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import build, cgh, encoder, lewel_b, moco
+from helpers import build, cgh, encoder, lewel_b, moco
 from jaxtyping import TypeCheckError
 from torch import nn
 

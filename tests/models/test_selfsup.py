@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import (
+from helpers import (
     ALGORITHMS,
     VIEWS,
     build,

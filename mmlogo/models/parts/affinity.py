@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmlogo.models.parts.frozen import call_frozen
 from mmlogo.models.parts.gather import gather_batch, own_rows
 from mmlogo.registry import MODELS
-from mmlogo.views.keys import NOISE_STREAM, normal
+from mmlogo.views.seeds import NOISE_STREAM, normal
 
 NORMS = ('joint_bn', 'separate_bn', 'layer_norm', 'none')
 NEGATIVES = ('reversed', 'next')

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from mmlogo.views.keys import CHOICE_STREAM, uniform
+from mmlogo.views.seeds import CHOICE_STREAM, uniform
 
 CHOICES = ('random', 'mean')
 

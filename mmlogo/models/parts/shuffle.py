@@ -14,7 +14,7 @@ from mmlogo.models.parts.gather import gather_batch, own_rows
 from mmlogo.models.parts.norms import SplitBatchNorm2d
 from mmlogo.models.parts.queue import AlignedQueues, Queue
 from mmlogo.models.parts.teacher import Teacher
-from mmlogo.views.keys import SHUFFLE_STREAM, philox
+from mmlogo.views.seeds import SHUFFLE_STREAM, philox
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from mmlogo.models.parts.schedule import Ramp
 from mmlogo.models.parts.shuffle import shuffled
 from mmlogo.models.parts.teacher import Teacher
 from mmlogo.registry import MODELS
-from mmlogo.views.keys import keys_of
+from mmlogo.views.seeds import keys_of
 
 
 @MODELS.register_module()

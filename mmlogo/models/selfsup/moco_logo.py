@@ -14,7 +14,7 @@ from mmlogo.models.parts.queue import Queue
 from mmlogo.models.parts.shuffle import shuffled
 from mmlogo.models.parts.teacher import Teacher
 from mmlogo.registry import MODELS
-from mmlogo.views.keys import keys_of
+from mmlogo.views.seeds import keys_of
 
 
 @MODELS.register_module()

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmlogo.models.parts.norms import running_statistics
 from mmlogo.models.parts.pairs import GlobalLocal, roles_of
 from mmlogo.registry import MODELS
-from mmlogo.views.keys import keys_of
+from mmlogo.views.seeds import keys_of
 
 
 @MODELS.register_module()

@@ -1,0 +1,472 @@
+"""Tables of results from what runs logged.
+
+    .dev/results_table.py add WORK_DIR [--name NAME] FOLDER   a run to FOLDER/NAME.json
+    .dev/results_table.py attach WORK_DIR RESULT --as KIND    what a checkpoint is worth
+    .dev/results_table.py write FILE [FILE ...]               tables in Markdown files
+    .dev/results_table.py check FILE [FILE ...]               fail if they differ
+    .dev/results_table.py draw PICTURE RESULT [RESULT ...]    curves of several
+
+A file has a table between `<!-- results FOLDER NAME ... -->` and `<!-- end -->`; the names
+are its rows, the folder is relative to the file. Nothing in between is written by hand.
+`losses` instead of `results` is what training logged, mean over the last epoch; `probes` is
+what was attached: `test` from tools/test.py, `linear`, `semisup_1p` and `semisup_10p` from
+runs of configs/benchmarks.
+"""
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from statistics import mean, median
+
+from mmengine.config import Config
+
+BLOCK = re.compile(
+    r'<!-- (?P<kind>results|losses|probes) (?P<what>[^>]*?) -->\n'
+    r'(?P<table>.*?)<!-- end -->',
+    re.DOTALL,
+)
+KNN = {k: f'knn/top1_k{k}' for k in (1, 20, 200)}  # KNNMetric's defaults
+PROBES = {  # heading: where it was attached, and its name there
+    **{f'k-NN {k}': ('test', scalar) for k, scalar in KNN.items()},
+    'online linear': ('test', 'online/top1'),
+    'top-5': ('test', 'online/top5'),
+    'cached linear': ('test', 'linear_cached/top1'),
+    'its top-5': ('test', 'linear_cached/top5'),
+    'augmented linear': ('linear', 'linear_augmented/top1'),
+    'and top-5': ('linear', 'linear_augmented/top5'),
+    '1 % labels': ('semisup_1p', 'accuracy/top1'),
+    '10 % labels': ('semisup_10p', 'accuracy/top1'),
+    'patch k-NN': ('test', 'patch_knn/top1_k20'),
+    'retrieval@1': ('test', 'retrieval/top1'),
+    'RankMe': ('test', 'spectrum_backbone/rank_me'),
+    'alpha-ReQ': ('test', 'spectrum_backbone/alpha_req'),
+}
+KINDS = {  # what may be attached, and how a table's header begins to speak of it
+    'test': '',
+    'linear': 'Augmented linear: ',
+    'semisup_1p': '1 % labels: ',
+    'semisup_10p': '10 % labels: ',
+}
+CONFIGS = {  # names of the configs whose runs those are; a test is of the run's own
+    'linear': 'linear_*.py',
+    'semisup_1p': 'semisup_*_1p.py',
+    'semisup_10p': 'semisup_*_10p.py',
+}
+DIAGNOSTICS = ('loss', 'auc_', 'cos_', 'push')
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def collect(work_dir: Path) -> dict:
+    """Everything a table may say of a run that reached its end.
+
+    Raises:
+        FileNotFoundError: If the work dir has no logs.
+        ValueError: If the run did not reach its end.
+    """
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    notes = work_dir / 'runs.jsonl'
+    if not logs or not notes.is_file():
+        raise FileNotFoundError(
+            f'{work_dir} has no runs.jsonl or no */vis_data/scalars.json; give the work '
+            'dir of a run with default_hooks.provenance and LocalVisBackend'
+        )
+    cfg = Config.fromfile(next(work_dir.glob('*.py')))
+    runs = read_lines(notes)
+    starts = [run for run in runs if run['event'] == 'start']
+    ends = [run for run in runs if run['event'] == 'end']
+    records = [record for log in logs for record in read_lines(log)]
+    steps = [record for record in records if 'lr' in record and 'epoch' in record]
+    evaluations = {
+        record['step']: {
+            key: round(value, 2) for key, value in record.items() if '/top' in key
+        }
+        for record in records
+        # a record with an epoch is of training, and its step an iteration
+        if 'epoch' not in record and any('/top' in key for key in record)
+    }
+    epochs = cfg.train_cfg.max_epochs
+    if not ends or epochs not in evaluations:
+        raise ValueError(
+            f'{work_dir} stopped before epoch {epochs}; resume it, a table shows runs '
+            'that reached their end'
+        )
+    last = [record for record in steps if record['epoch'] == epochs]
+    return dict(
+        config=cfg.filename and Path(cfg.filename).name,
+        protocol=protocol_of(cfg),
+        command=anywhere(starts[0]['command']),
+        commit=sorted({start['commit'] for start in starts}, key=str),
+        seed=starts[0]['seed'],
+        hardware=starts[0]['hardware'],
+        epochs=epochs,
+        batch=cfg.get('global_batch_size'),
+        seconds=round(sum(end['seconds'] for end in ends)),
+        cpu_seconds=round(sum(end['cpu_seconds'] for end in ends)),
+        images_per_s=round(median(record['images_per_s'] for record in steps), 1),
+        memory_mb=round(max(record['memory_mb'] for record in steps)),
+        evaluations=evaluations,
+        final={
+            key: float(f'{mean(record[key] for record in last if key in record):.5g}')
+            for key in last[-1]
+            if key.startswith(DIAGNOSTICS)
+        },
+    )
+
+
+def anywhere(command: str) -> str:
+    """A command without what is of one machine: folders, and where it was resumed.
+
+    Of a checkpoint's path the run's folder stays: it says whose it is.
+    """
+    command = re.sub(r' --(work-dir[ =]\S+|resume( (?!--)\S+)?)', '', command)
+    command = re.sub(r'(?<=[ =])[^\s=]*/([^\s/]+/[^\s/]+\.pth)', r'\1', command)
+    return re.sub(r'(--data-root)[ =]\S+', r'\1 DIR', command)
+
+
+def as_list(value: dict | list | None) -> list:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def samples(dataset: dict) -> str:
+    """What a loader's data set is, in words."""
+    if 'dataset' in dataset:  # a part of another
+        return f'{samples(dataset["dataset"])}, {Path(dataset["listing"]).name}'
+    share = f', first {dataset["per_class"]} a class' if 'per_class' in dataset else ''
+    return f'{dataset["type"]} {dataset.get("split", "")}{share}'
+
+
+def protocol_of(cfg: Config, stage: str = 'val') -> str:
+    """How the k-NN of a config is scored in a stage, 'val' or 'test', in words.
+
+    What is set of the metrics beside it is said, too: tables compare them as well.
+    """
+    metrics = as_list(cfg.get(f'{stage}_evaluator'))
+    knn = [m for m in metrics if m['type'] == 'KNNMetric']
+    if not knn:
+        raise ValueError(
+            f'{cfg.filename} has no KNNMetric, and tables compare k-NN; add it to '
+            f'{stage}_evaluator, or read the log'
+        )
+    words = [
+        f'k-NN of the {knn[0].get("features", "backbone")}, '
+        f'{knn[0].get("weighting", "exp")} weights, T {knn[0].get("temperature", 0.07):g}',
+        f'bank: {samples(cfg.bank_dataloader.dataset)}',
+        f'queries: {samples(cfg[f"{stage}_dataloader"].dataset)}',
+    ]
+    words += [
+        f'{m["type"]} with {name} {value}'
+        for m in metrics
+        if m['type'] != 'KNNMetric'
+        for name, value in m.items()
+        if name not in ('type', 'features')  # features are in the scalars' names
+    ]
+    return '; '.join(words)
+
+
+def training_of(cfg: Config) -> str:
+    """What a classifier was trained and scored on, in words."""
+    return (
+        f'{Path(cfg.filename).name}, {cfg.train_cfg.max_epochs} epochs on '
+        f'{samples(cfg.train_dataloader.dataset)}; '
+        f'queries: {samples(cfg.val_dataloader.dataset)}'
+    )
+
+
+def config_of(work_dir: Path, command: str) -> Config:
+    """The config in a work dir that a command names.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    names = [re.split('[/:]', word)[-1] for word in shlex.split(command)]
+    for path in work_dir.glob('*.py'):
+        if path.name in names:
+            return Config.fromfile(path)
+    raise FileNotFoundError(
+        f'{work_dir} has no config that its command names ({command}); give the work '
+        'dir as the run left it'
+    )
+
+
+def probe(work_dir: Path, kind: str, result: dict) -> dict:
+    """What tools/test.py found ('test'), or a classifier's training at its end.
+
+    Args:
+        work_dir: Of the test or the training.
+        kind: One of `KINDS`.
+        result: The run it is attached to, as `collect` has it, with a title.
+
+    Raises:
+        FileNotFoundError: If the work dir has no such run.
+        ValueError: If it ran a config of another kind or of another method, began
+            without a checkpoint, or did not reach its end.
+    """
+    event = 'test' if kind == 'test' else 'start'
+    scalars = {name for where, name in PROBES.values() if where in CONFIGS}
+    notes = work_dir / 'runs.jsonl'
+    runs = read_lines(notes) if notes.is_file() else []
+    begun = [run for run in runs if run['event'] == event]
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    records = [record for log in logs for record in read_lines(log)]
+    found = [x for x in records if scalars & x.keys() and 'epoch' not in x]
+    if kind == 'test':  # its log of scalars is one JSON object
+        found = [
+            json.loads(path.read_text())
+            for path in sorted(work_dir.glob('*/[0-9]*_[0-9]*.json'))
+        ]
+    if not begun or not found:
+        raise FileNotFoundError(
+            f'{work_dir} has no {event} in runs.jsonl, or logged no result of it; give '
+            'the work dir of tools/test.py for `test`, else of a run of '
+            'configs/benchmarks'
+        )
+    first = [run for run in begun if not run.get('epoch')][-1]  # the others resumed it
+    cfg = config_of(work_dir, first['command'])
+    name = Path(cfg.filename).name
+    right = result['config'] if kind == 'test' else CONFIGS[kind]
+    if not fnmatch(name, right):
+        raise ValueError(
+            f'{work_dir} ran {name}, and {kind} of {result["title"]!r} is of {right}; '
+            'give the work dir of such a run, or say --as what it is'
+        )
+    checkpoint = cfg.get('load_from') if kind == 'test' else _pretrained(first['command'])
+    if not checkpoint:
+        raise ValueError(
+            f'{work_dir} began with random weights, and a table says what a checkpoint '
+            'is worth; train with --pretrained CKPT'
+        )
+    if kind != 'test' and runs[-1]['event'] != 'end':
+        raise ValueError(f'{work_dir} stopped before its end; resume it')
+    return dict(
+        protocol=protocol_of(cfg, 'test') if kind == 'test' else training_of(cfg),
+        command=anywhere(first['command']),
+        commit=begun[-1]['commit'],
+        seed=first['seed'],
+        checkpoint=Path(*Path(checkpoint).parts[-2:]).as_posix(),
+        **{name: round(v, 4) for name, v in found[-1].items() if '/' in name},
+    )
+
+
+def _pretrained(command: str) -> str | None:
+    match = re.search(r' --pretrained[ =](\S+)', command)
+    return match and match[1]
+
+
+def load(folder: Path, names: list[str]) -> list[dict]:
+    """The results `names` of a folder.
+
+    Raises:
+        FileNotFoundError: Naming the first that is not there.
+    """
+    for name in names:
+        if not (folder / f'{name}.json').is_file():
+            raise FileNotFoundError(
+                f'a table names {name!r} and {folder} has no {name}.json; add it with '
+                f'.dev/results_table.py add WORK_DIR {folder} --name {name} --title ...'
+            )
+    return [json.loads((folder / f'{name}.json').read_text()) for name in names]
+
+
+def only(protocols: list[str], names: list[str]) -> str:
+    """The protocol of every row.
+
+    Raises:
+        ValueError: If they have several.
+    """
+    found = set(protocols)
+    if len(found) > 1:
+        raise ValueError(
+            f'a table of {names} would compare {len(found)} protocols: {sorted(found)}; '
+            'give each a table of its own'
+        )
+    return protocols[0]
+
+
+def table(folder: Path, names: list[str]) -> str:
+    """Markdown of the results `names` in `folder`: k-NN at the end, and at its best.
+
+    Raises:
+        ValueError: If the rows were not scored alike, or not with KNNMetric's defaults.
+    """
+    results = load(folder, names)
+    protocol = only([result['protocol'] for result in results], names)
+    for name, result in zip(names, results, strict=True):
+        logged = set.intersection(*map(set, result['evaluations'].values()))
+        if not logged.issuperset(KNN.values()):
+            raise ValueError(
+                f'{name} logged {sorted(logged)}, and the columns of a table of results '
+                f'are {list(KNN.values())}; leave it out, or run it with these in '
+                "val_evaluator: dict(type='KNNMetric')"
+            )
+    rows = [f'{protocol}. Top-1 at the last epoch, per cent.', '']
+    rows.append(
+        '| method | epochs | k = 1 | k = 20 | k = 200 | best k = 20 | seed | '
+        'CPU min | MB | commit |'
+    )
+    rows.append('|---|---|---|---|---|---|---|---|---|---|')
+    for result in results:
+        evaluations = {int(epoch): value for epoch, value in result['evaluations'].items()}
+        last = evaluations[result['epochs']]
+        best = max(evaluations, key=lambda epoch: evaluations[epoch][KNN[20]])
+        cells = [
+            result['title'],
+            result['epochs'],
+            *(f'{last[scalar]:.1f}' for scalar in KNN.values()),
+            f'{evaluations[best][KNN[20]]:.1f} (epoch {best})',
+            result['seed'],
+            f'{result["cpu_seconds"] / 60:.0f}',
+            result['memory_mb'],
+            ', '.join(map(str, result['commit'])),
+        ]
+        rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
+    return '\n'.join(rows) + '\n'
+
+
+def losses(folder: Path, names: list[str]) -> str:
+    """Markdown of what training logged last, a column for each scalar of any of them."""
+    results = load(folder, names)
+    keys = list(dict.fromkeys(key for result in results for key in result['final']))
+    rows = ['| method | epochs | ' + ' | '.join(f'`{key}`' for key in keys) + ' |']
+    rows.append('|---' * (2 + len(keys)) + '|')
+    for result in results:
+        values = (
+            f'{result["final"][key]:.3g}' if key in result['final'] else '' for key in keys
+        )
+        cells = [result['title'], str(result['epochs']), *values]
+        rows.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(rows) + '\n'
+
+
+def probes(folder: Path, names: list[str]) -> str:
+    """Markdown of what was attached to the results, a column for each that any has.
+
+    Raises:
+        ValueError: If the rows were not trained and scored alike.
+    """
+    results = load(folder, names)
+    attached = [result.get('probes', {}) for result in results]
+    columns = {
+        heading: [found.get(where, {}).get(key) for found in attached]
+        for heading, (where, key) in PROBES.items()
+    }
+    empty = [None] * len(results)
+    columns = {name: values for name, values in columns.items() if values != empty}
+    header = []
+    for kind, heading in KINDS.items():
+        having = [result for result in results if kind in result.get('probes', {})]
+        if having:
+            protocol = only([_protocol(result, kind) for result in having], names)
+            header.append(f'{heading}{protocol}.')
+    rows = [' '.join([*header, 'Accuracies in per cent.']), '']
+    rows.append('| method | epochs | ' + ' | '.join(columns) + ' | seed | commit |')
+    rows.append('|---' * (4 + len(columns)) + '|')
+    for place, result in enumerate(results):
+        values = (column[place] for column in columns.values())
+        cells = ['' if value is None else _short(value) for value in values]
+        found = [attached[place][kind] for kind in KINDS if kind in attached[place]]
+        # of the run itself, and of a probe where it is another
+        seeds = [result['seed'], *(probe['seed'] for probe in found if 'seed' in probe)]
+        for several in (seeds, [probe['commit'] for probe in found]):
+            cells.append(', '.join(map(str, dict.fromkeys(several))))
+        cells = [result['title'], str(result['epochs']), *cells]
+        rows.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(rows) + '\n'
+
+
+def _protocol(result: dict, kind: str) -> str:
+    probe = result['probes'][kind]
+    if kind == 'test':  # an old record has none; it is of the run's own config
+        return probe.get('protocol', result['protocol'])
+    if 'protocol' not in probe:
+        raise ValueError(
+            f'{kind} of {result["title"]!r} does not say what it was trained on, and a '
+            f'table compares only what is known to be alike; attach it --as {kind} again'
+        )
+    return probe['protocol']
+
+
+def _short(value: float) -> str:
+    return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
+
+
+TABLES = dict(probes=probes, results=table, losses=losses)
+
+
+def blocks(path: Path, text: str) -> Iterator[tuple[re.Match, str]]:
+    """Every table of a file, and what it should be."""
+    for match in BLOCK.finditer(text):
+        folder, *names = match['what'].split()
+        yield match, TABLES[match['kind']](path.parent / folder, names)
+
+
+def rewritten(path: Path) -> str:
+    text = path.read_text()
+    for match, right in reversed(list(blocks(path, text))):
+        text = text[: match.start('table')] + right + text[match.end('table') :]
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest='command', required=True)
+    add = commands.add_parser('add')
+    add.add_argument('work_dir', type=Path)
+    add.add_argument('folder', type=Path)
+    add.add_argument('--name', help="default: the work dir's")
+    add.add_argument('--title', required=True, help='of the row')
+    attach = commands.add_parser('attach')
+    attach.add_argument('work_dir', type=Path)
+    attach.add_argument('result', type=Path)
+    attach.add_argument('--as', dest='kind', required=True, choices=KINDS)
+    for name in ('write', 'check'):
+        commands.add_parser(name).add_argument('files', nargs='+', type=Path)
+    draw = commands.add_parser('draw')
+    draw.add_argument('picture', type=Path)
+    draw.add_argument('results', nargs='+', type=Path)
+    args = parser.parse_args()
+    if args.command == 'draw':
+        from mmlogo.report import draw_comparison  # wants matplotlib
+
+        results = [json.loads(path.read_text()) for path in args.results]
+        draw_comparison(results, args.picture)
+        return 0
+    if args.command == 'add':
+        args.folder.mkdir(parents=True, exist_ok=True)
+        target = args.folder / f'{args.name or args.work_dir.name}.json'
+        result = dict(title=args.title) | collect(args.work_dir)
+        if target.is_file():  # what was attached stays
+            result['probes'] = json.loads(target.read_text()).get('probes', {})
+        target.write_text(json.dumps(result, indent=1) + '\n')
+        print(target)
+        return 0
+    if args.command == 'attach':
+        result = json.loads(args.result.read_text())
+        result['probes'] = result.get('probes', {}) | {
+            args.kind: probe(args.work_dir, args.kind, result)
+        }
+        args.result.write_text(json.dumps(result, indent=1) + '\n')
+        return 0
+    wrong = 0
+    for path in args.files:
+        if args.command == 'write':
+            path.write_text(rewritten(path))
+        elif rewritten(path) != path.read_text():
+            wrong += 1
+            print(
+                f'{path} differs from its results; run .dev/results_table.py write {path}'
+            )
+    return int(wrong > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

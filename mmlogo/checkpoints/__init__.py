@@ -1,0 +1,1 @@
+"""Checkpoints: reading them safely, matching, exporting and publishing them."""

@@ -1,0 +1,405 @@
+"""Weights of a backbone out of a checkpoint, whoever wrote it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import pickle
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PosixPath
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, print_log
+from torch import Tensor, nn
+
+from mmlogo.checkpoints.detectron2 import UnsafePickleError, from_detectron2, read_pickle
+from mmlogo.checkpoints.origin import model_of
+
+# What a slow copy of the network is called: MoCo's encoder_k, BYOL's target_net ...
+_COPIES = {'ema', 'k', 'key', 'momentum', 'target', 'teacher'}
+
+
+class Mismatch(NamedTuple):
+    """A tensor of another shape than the backbone's."""
+
+    name: str
+    have: tuple[int, ...]
+    want: tuple[int, ...]
+
+
+class KeyReport(NamedTuple):
+    """What a checkpoint gave a backbone; names are the backbone's own.
+
+    Args:
+        path: The checkpoint.
+        prefix: What stood before the names in it.
+        matched: Loaded.
+        missing: Of the backbone, not in the checkpoint.
+        unexpected: In the checkpoint under the prefix, not of the backbone.
+        mismatched: In both, with different shapes.
+        config: The config in the checkpoint, its text; None where there is none.
+    """
+
+    path: str
+    prefix: str
+    matched: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    mismatched: list[Mismatch]
+    config: str | None = None
+
+    def write(self, path: str | Path) -> None:
+        """Every name to a JSON file, of which the text has three of each kind."""
+        names = self._asdict() | dict(mismatched=[_shapes(m) for m in self.mismatched])
+        del names['config']
+        Path(path).write_text(json.dumps(names, indent=1) + '\n')
+
+    def __str__(self) -> str:
+        found = f'under {self.prefix!r}' if self.prefix else 'without a prefix'
+        return f'{self.path}, {found}: {len(self.matched)} tensors matched' + ''.join(
+            f', {len(names)} {kind} ({_some(names)})'
+            for kind, names in (
+                ('missing', self.missing),
+                ('unexpected', self.unexpected),
+                ('of another shape', [_shapes(m) for m in self.mismatched]),
+            )
+            if names
+        )
+
+
+def load_pretrained(
+    backbone: nn.Module,
+    path: str | Path,
+    *,
+    allow_partial: bool = False,
+    prefix: str | None = None,
+) -> KeyReport:
+    """Load a backbone's weights from a checkpoint that holds them under any prefix.
+
+    One rule for every origin: the prefix is that under which most names of the backbone
+    are found. So `state_dict.backbone.` of MMEngine's checkpoints, `module.encoder_q.`
+    of MoCo's and no prefix of torchvision's and timm's are the same to it. Prefixes
+    that name a momentum copy stand back for the student. detectron2's names are read as
+    ours.
+
+    Args:
+        backbone: Loaded in place; nothing of it is changed where this raises.
+        path: .pth, .pt, .pth.tar, .safetensors or detectron2's .pkl.
+        allow_partial: Load although tensors of the backbone are missing, or although
+            the checkpoint is of a deeper one.
+        prefix: Take this one, with its last dot.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, holds no name of the backbone, only a momentum
+            copy or several networks; if a shape differs, or if it is partial; or if
+            the backbone strides elsewhere (`check_strides`).
+    """
+    content = read_checkpoint(path)
+    found = tensors_of(content, path)
+    wanted = backbone.state_dict()
+    if prefix is None:
+        prefix = find_prefix(found, list(wanted), path)
+    inside = {
+        name.removeprefix(prefix): value
+        for name, value in found.items()
+        if name.startswith(prefix)
+    }
+    report = _compare(str(path), prefix, inside, wanted, _config_of(content))
+    _check(report, backbone, allow_partial)
+    check_strides(backbone, str(path), report.config)
+    backbone.load_state_dict({name: inside[name] for name in report.matched}, strict=False)
+    return report
+
+
+def _compare(
+    path: str,
+    prefix: str,
+    inside: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    config: str | None,
+) -> KeyReport:
+    both = [name for name in wanted if name in inside]
+    mismatched = [
+        Mismatch(name, tuple(inside[name].shape), tuple(wanted[name].shape))
+        for name in both
+        if inside[name].shape != wanted[name].shape
+    ]
+    wrong = {mismatch.name for mismatch in mismatched}
+    return KeyReport(
+        path=path,
+        prefix=prefix,
+        matched=[name for name in both if name not in wrong],
+        missing=[name for name in wanted if name not in inside],
+        unexpected=[name for name in inside if name not in wanted],
+        mismatched=mismatched,
+        config=config,
+    )
+
+
+def _config_of(content: object) -> str | None:
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    config = meta.get('cfg') if isinstance(meta, Mapping) else None
+    return config if isinstance(config, str) else None
+
+
+def _check(report: KeyReport, backbone: nn.Module, allow_partial: bool) -> None:
+    """Raise ValueError unless the backbone is all there."""
+    if report.mismatched:
+        shapes = _some([_shapes(mismatch) for mismatch in report.mismatched])
+        raise ValueError(
+            f'{report.path} is of another network: {len(report.mismatched)} tensors have '
+            f'another shape, such as {shapes}; give `backbone` in the config the depth '
+            'and width that the checkpoint was trained with'
+        )
+    if not report.matched:
+        raise ValueError(
+            f'{report.path} has no tensor of the backbone under the prefix '
+            f'{report.prefix!r}; give one that it has, or none'
+        )
+    # old checkpoints do not count batches, and nothing depends on it
+    missing = [name for name in report.missing if not name.endswith('num_batches_tracked')]
+    parts = {name for name, _ in backbone.named_children()}
+    deeper = [name for name in report.unexpected if name.partition('.')[0] in parts]
+    if (missing or deeper) and not allow_partial:
+        raise ValueError(
+            f'{report.path} fits the backbone in part: {len(report.matched)} tensors '
+            f'match, {len(missing)} of the backbone are not in it ({_some(missing)}) and '
+            f'{len(deeper)} of a deeper one are ({_some(deeper)}); give the backbone it '
+            'was trained with, or allow a partial load with --allow-partial '
+            '(`allow_partial=True`)'
+        )
+
+
+def find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Path) -> str:
+    """The prefix under which most of the wanted names are found."""
+    names = set(wanted)
+    counts: Counter[str] = Counter()
+    for name in found:
+        counts.update(head for head, tail in _splits(name) if tail in names)
+    if not counts:
+        raise ValueError(
+            f'{path} has no tensor of the backbone: it holds {_some(list(found))}, the '
+            f'backbone {_some(wanted)}; is it a checkpoint of another kind of network?'
+        )
+    most = max(counts.values())
+    best = sorted(head for head, count in counts.items() if count == most)
+    students = [head for head in best if not is_copy(head)]
+    if not students:
+        raise ValueError(
+            f'{path} has the backbone only as a momentum copy, under {_some(best)}; to '
+            f'load that, say so with --pretrained-prefix {best[0]} (`prefix`)'
+        )
+    first = students[0]
+    for other in students[1:]:
+        if any(
+            not torch.equal(found[first + name], found[other + name])
+            for name in wanted
+            if first + name in found and other + name in found
+        ):
+            raise ValueError(
+                f'{path} holds several such networks, under {_some(students)}; choose '
+                'one with --pretrained-prefix (`prefix`)'
+            )
+    return first
+
+
+def is_copy(name: str) -> bool:
+    """Whether a word of a name says momentum copy: teacher.backbone., encoder_k."""
+    return bool(_COPIES & set(re.split(r'[^a-z0-9]+', name)))
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """('', a.b.c), (a., b.c), (a.b., c)."""
+    yield '', name
+    for dot in re.finditer(r'\.', name):
+        yield name[: dot.end()], name[dot.end() :]
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """`tensors_of` what `read_checkpoint` reads, with its errors."""
+    return tensors_of(read_checkpoint(path), path)
+
+
+def tensors_of(content: object, path: str | Path) -> dict[str, Tensor]:
+    """Every named tensor of a checkpoint, names of nested dictionaries joined by dots.
+
+    detectron2's names become those of torchvision, and the stage that a C4 detector of
+    mmdet has in its box head one of its backbone.
+
+    Raises:
+        ValueError: If it is a ResNet of Caffe2, a network of another kind.
+    """
+    found = {_of_backbone(name): value for name, value in _flat(content, '')}
+    if any(name.endswith('_branch2a_w') for name in found):
+        raise ValueError(
+            f"{path} has Caffe2's names, of a ResNet with the stride in its 1x1 "
+            "convolutions and of BGR images; take one converted from torchvision's, "
+            'such as detectron2://ImageNetPretrained/torchvision/R-50.pkl'
+        )
+    if not any(name.endswith('stem.conv1.norm.weight') for name in found):
+        return found
+    author = content.get('__author__') if isinstance(content, Mapping) else None
+    deep = any(name.endswith('res2.0.conv3.weight') for name in found)
+    if deep and author not in ('mmlogo', 'torchvision'):
+        print_log(
+            f"{path} has detectron2's names, which do not say where a block has its "
+            'stride nor the order of colours: right for STRIDE_IN_1X1 False and RGB, and '
+            "not for MSRA's R-50 and what was trained from it",
+            'current',
+            logging.WARNING,
+        )
+    return {from_detectron2(name): value for name, value in found.items()}
+
+
+def read_checkpoint(path: str | Path) -> object:
+    """A checkpoint as it was saved; of .safetensors the tensors.
+
+    Nothing that a file names is run: torch's safe reader takes tensors and plain values,
+    here also MMEngine's log and NumPy's arrays. Pickles of arrays (.pkl) are read by
+    `read_pickle`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, or holds anything else.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
+    try:
+        return _read(path)
+    except UnsafePickleError as error:
+        raise ValueError(_refused(path, str(error))) from error
+    except Exception as error:
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+        if isinstance(error, pickle.UnpicklingError) and refused:
+            raise ValueError(_refused(path, refused[1])) from error
+        raise ValueError(
+            f'{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint '
+            f'({type(error).__name__}: {_first_line(error)}); it may be cut off: copy '
+            'or download it again'
+        ) from error
+
+
+def _refused(path: Path, what: str) -> str:
+    return (
+        f'{path} was not read: it holds {what}, and to read that may run what the file '
+        'says; a checkpoint may hold tensors, arrays, names and plain values. If you trust '
+        'it, load it with its own library and save the tensors with torch.save'
+    )
+
+
+def _is_array_pickle(path: Path) -> bool:
+    if path.suffix != '.pkl':
+        return False
+    old = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
+    with path.open('rb') as file:
+        start = file.read(len(old))
+    return start != old and not start.startswith(b'PK')  # torch.save's two formats
+
+
+def _read(path: Path) -> object:
+    if path.suffix == '.safetensors':
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    if _is_array_pickle(path):
+        return read_pickle(path)
+    with torch.serialization.safe_globals(_SAFE):
+        return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def _of_history(kind: object, name: str) -> object:
+    """`getattr` as MMEngine's pickled log has it, and for nothing else."""
+    if kind is not HistoryBuffer:
+        raise UnsafePickleError(f'getattr of {kind!r}')
+    return getattr(kind, name)
+
+
+_SCALAR, _ARRAY = (value.__reduce__()[0] for value in (np.float64(0), np.zeros(1)))
+# Beside tensors and plain values: the log and the numbers of MMEngine's checkpoints, and
+# the arguments of many a release's.
+_SAFE: list = [
+    HistoryBuffer,
+    (_of_history, 'builtins.getattr'),
+    argparse.Namespace,
+    PosixPath,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(code)) for code in '?bBhHiIlLqQefd'},
+    # of NumPy 2, and of those before
+    *((_SCALAR, f'numpy.{core}.multiarray.scalar') for core in ('_core', 'core')),
+    *((_ARRAY, f'numpy.{core}.multiarray._reconstruct') for core in ('_core', 'core')),
+]
+
+
+def _of_backbone(name: str) -> str:
+    return re.sub(r'\broi_head\.shared_head\.(layer\d+\.)', r'backbone.\1', name)
+
+
+def _flat(node: object, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(node, Tensor):
+        yield name, node
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flat(value, f'{name}.{key}' if name else str(key))
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line), 'no message')
+
+
+def _shapes(mismatch: Mismatch) -> str:
+    return f'{mismatch.name} {mismatch.have} where the backbone has {mismatch.want}'
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    return ', '.join(names[:count]) + (' ...' if len(names) > count else '') or 'none'
+
+
+def check_strides(trunk: nn.Module, path: str, pretraining: str | None) -> None:
+    """Refuse a ResNet whose bottlenecks stride where the checkpoint's do not.
+
+    Names and shapes of the two kinds are the same. A checkpoint without a config is taken
+    to stride in the 3x3 convolutions, as those of PyTorch do.
+
+    Raises:
+        ValueError: If one has its strides in the 1x1 convolutions (style='caffe') and the
+            other has not.
+    """
+    said = (model_of(pretraining).get('backbone') if pretraining else None) or {}
+    wanted = 'conv1' if said.get('style') == 'caffe' else 'conv2'
+    strides = {name for name, x in trunk.named_modules() if _strides(x)}
+    blocks = {name.rpartition('.')[0] for name in strides} & {
+        name.rpartition('.')[0]
+        for name, _ in trunk.named_modules()
+        if name.endswith('.conv3')  # a bottleneck's
+    }
+    wrong = sorted(name for name in blocks if f'{name}.{wanted}' not in strides)
+    if wrong:
+        style = 'caffe' if wanted == 'conv1' else 'pytorch'
+        raise ValueError(
+            f'{path} would fit by name and shape and compute something else: '
+            f'{", ".join(wrong)} of this network have no stride in {wanted}, where '
+            + (
+                'the config in the checkpoint has it'
+                if said
+                else 'ResNets pretrained with PyTorch have it'
+            )
+            + f"; set style='{style}', in a C4 detector also of roi_head.shared_head"
+            + (
+                ''
+                if said
+                else '. (Weights converted from Caffe: leave --pretrained out and name '
+                "them in the backbone's init_cfg, as mmdet does)"
+            )
+        )
+
+
+def _strides(x: nn.Module) -> bool:
+    return isinstance(x, nn.Conv2d) and x.stride != (1, 1)

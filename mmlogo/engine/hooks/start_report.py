@@ -1,0 +1,129 @@
+"""What is about to be trained, said in the log or refused."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.device import get_device
+from mmengine.hooks import Hook
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmlogo.engine.unwrap import unwrapped
+from mmlogo.models.parts.shuffle import shuffles_in_vain
+from mmlogo.registry import HOOKS
+
+
+@HOOKS.register_module()
+class StartReportHook(Hook):
+    """Say in the log what is about to be trained, and refuse what cannot be.
+
+    Raises:
+        ValueError: If a process has fewer than two samples a step and the model
+            normalises over its own batch, or if the loader serves no batch.
+    """
+
+    priority = 'LOW'
+
+    def before_train(self, runner) -> None:
+        loader, model = runner.train_dataloader, unwrapped(runner.model)
+        if runner.iter >= runner.max_iters:
+            runner.logger.warning(
+                f'Nothing to train: the checkpoint is at the end, epoch {runner.epoch} of '
+                f'{runner.max_epochs}; evaluate it with tools/test.py'
+            )
+        per_process = loader.batch_size or loader.batch_sampler.batch_size
+        accumulation = runner.optim_wrapper._accumulative_counts
+        if not len(loader):
+            raise ValueError(
+                f'the training set of {len(loader.dataset)} images on '
+                f'{runner.world_size} processes has no full batch of {per_process} per '
+                'process; lower the batch size'
+            )
+        preprocessor = model.data_preprocessor
+        views = getattr(preprocessor, 'num_globals', 2)
+        if views < getattr(preprocessor, 'min_globals', 2):
+            raise ValueError(
+                f'{views} global view per image, but pulling needs at least 2; raise the '
+                '`count` of the global views'
+            )
+        refuse_spent_schedules(runner)
+        norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+        if per_process * runner.world_size < 2 or (
+            per_process < 2 and any(type(norm) is nn.BatchNorm2d for norm in norms)
+        ):
+            raise ValueError(
+                f'{per_process} sample per process and step, but BatchNorm needs at '
+                'least 2; raise the batch size or use fewer processes'
+            )
+        if shuffles_in_vain(model):
+            runner.logger.warning(
+                "BatchNorm is of the whole batch here, queries' and keys' alike: the loss "
+                'can be lowered by reading its statistics (MoCo, section 3.3). Train on '
+                "more processes, or with norm_cfg=dict(type='SplitBN', num_splits=8) in "
+                'backbone and neck'
+            )
+        rates = sorted(
+            {
+                (group.get('initial_lr', group['lr']), bool(group.get('hold_lr')))
+                for group in runner.optim_wrapper.param_groups
+            }
+        )
+        runner.logger.info(
+            'Training '
+            + ', '.join(
+                (
+                    type(model).__name__,
+                    f'{sum(p.numel() for p in model.parameters() if p.requires_grad):,} '
+                    'trainable parameters',
+                    f'{len(loader.dataset):,} images',
+                    f'effective batch {per_process * runner.world_size * accumulation} '
+                    f'({per_process} x {runner.world_size} processes x {accumulation} '
+                    'accumulated)',
+                    'lr '
+                    + ', '.join(f'{lr:g}{" held" if held else ""}' for lr, held in rates),
+                    f'views {describe_views(preprocessor)}',
+                    f'device {describe_device()}',
+                    f'optimiser {type(runner.optim_wrapper).__name__}',
+                )
+            )
+        )
+
+
+def refuse_spent_schedules(runner) -> None:
+    """Raise ValueError if a resumed schedule ends before the training does.
+
+    MMEngine restores a schedule with the length it had, whatever the config says
+    now: the epochs beyond would run at its last rate.
+    """
+    for schedule in runner.param_schedulers or ():
+        length = getattr(schedule, 'T_max', None)
+        if runner.iter and length:
+            end = schedule.begin + length
+            unit, limit = (
+                ('epoch', runner.max_epochs)
+                if schedule.by_epoch
+                else ('iteration', runner.max_iters)
+            )
+            if end < limit:
+                raise ValueError(
+                    f'the resumed {type(schedule).__name__} ends at {unit} {end} and '
+                    f'training at {unit} {limit}; resume with the length it had, or '
+                    'start a new run from the weights with load_from'
+                )
+
+
+def describe_views(preprocessor: nn.Module) -> str:
+    specs = getattr(preprocessor, 'specs', None)
+    if specs is None:
+        return 'by the pipeline'
+    kinds = dict.fromkeys(specs)
+    return ' + '.join(
+        f'{spec.count} {spec.role} {spec.size}px of {spec.scale[0]:g}-{spec.scale[1]:g}'
+        for spec in kinds
+    )
+
+
+def describe_device() -> str:
+    if get_device() == 'cuda':
+        return torch.cuda.get_device_name()
+    return f'{get_device()} ({torch.get_num_threads()} threads)'

@@ -1,0 +1,53 @@
+"""From a command line to a Runner."""
+
+from mmlogo.launch.checks import (
+    check_data_roots,
+    check_fits,
+    check_schedules,
+    datasets_of,
+    require_checkpoint,
+)
+from mmlogo.launch.cli import (
+    add_arguments,
+    drop_hooks,
+    prepare,
+    set_checkpoint,
+    set_data_root,
+    set_pretrained,
+    set_resume,
+    use_amp,
+    use_half_precision,
+    use_scaled_lr,
+)
+from mmlogo.launch.lint import check_keys, check_overrides, find_type
+from mmlogo.launch.processes import (
+    LAUNCHERS,
+    divide_global_batch,
+    init_processes,
+    leave_processes,
+)
+
+__all__ = [
+    'LAUNCHERS',
+    'add_arguments',
+    'check_data_roots',
+    'check_fits',
+    'check_keys',
+    'check_overrides',
+    'check_schedules',
+    'datasets_of',
+    'divide_global_batch',
+    'drop_hooks',
+    'find_type',
+    'init_processes',
+    'leave_processes',
+    'prepare',
+    'require_checkpoint',
+    'set_checkpoint',
+    'set_data_root',
+    'set_pretrained',
+    'set_resume',
+    'use_amp',
+    'use_half_precision',
+    'use_scaled_lr',
+]

@@ -1,0 +1,270 @@
+"""What the command line of every tool does to a config."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from mmlogo.launch.checks import datasets_of, require_checkpoint
+from mmlogo.launch.lint import check_overrides
+from mmlogo.launch.processes import LAUNCHERS, init_processes
+
+_RUNNER_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
+
+
+_NO_BFLOAT16 = (
+    '--amp on a CPU is bfloat16, which would move the corners of boxes by pixels; leave it '
+    'out for detectors'
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that every tool which runs a config has."""
+    parser.add_argument('config', help='a path, mmlogo::name.py or mmdet::folder/name.py')
+    parser.add_argument('--work-dir', help='default: work_dirs/NAME_OF_THE_CONFIG')
+    parser.add_argument('--data-root', help='read every dataset of the config from here')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override values, such as train_cfg.max_epochs=100',
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none')
+    # torch.distributed.launch passes it; torchrun sets the variable instead
+    parser.add_argument('--local-rank', '--local_rank', default='0', help=argparse.SUPPRESS)
+
+
+def prepare(cfg: Config, args: argparse.Namespace) -> Config:
+    """Apply `add_arguments`' arguments to a config, and join the processes."""
+    os.environ.setdefault('LOCAL_RANK', args.local_rank)
+    check_overrides(cfg, args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.work_dir = (
+        args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    )
+    cfg.work_dir = cfg.work_dir.replace('mmlogo::', '')
+    data_root = args.data_root or args.cfg_options.get('data_root')
+    if data_root:
+        set_data_root(cfg, data_root)
+    drop_hooks(cfg)
+    init_processes(args.launcher, cfg)
+    return cfg
+
+
+def drop_hooks(cfg: Config) -> None:
+    """Leave out hooks set to None; MMEngine does so for its own and refuses others."""
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None]:
+        if name not in _RUNNER_HOOKS:
+            del hooks[name]
+
+
+def set_data_root(cfg: Config, data_root: str) -> None:
+    """Point every dataset of the config to `data_root`.
+
+    Raises:
+        FileNotFoundError: If it is no folder.
+        ValueError: If no dataset of the config reads from a folder.
+    """
+    if not Path(data_root).expanduser().is_dir():
+        raise FileNotFoundError(f'--data-root {data_root} is no folder')
+    datasets = list(datasets_of(cfg))
+    if not datasets:
+        raise ValueError('--data-root was given, but no dataset of this config has one')
+    data_root = str(Path(data_root).expanduser())
+    # the longest first: data/coco_mini before data
+    before = sorted({str(dataset['data_root']) for dataset in datasets}, reverse=True)
+    for dataset in datasets:
+        dataset['data_root'] = data_root
+    for name in ('val_evaluator', 'test_evaluator'):
+        evaluator = cfg.get(name) or []
+        for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
+            # mmdet's metrics name their annotations with the data root in front
+            for key, value in metric.items():
+                old = [r for r in before if _is_below(value, r)]
+                if old:
+                    metric[key] = str(Path(data_root) / Path(value).relative_to(old[0]))
+    if 'data_root' in cfg:
+        cfg.data_root = data_root
+
+
+def _is_below(value: object, folder: str) -> bool:
+    # nothing is below '': every name would be
+    within = Path(folder).parts
+    return isinstance(value, str) and bool(within) and Path(value).is_relative_to(folder)
+
+
+def use_amp(cfg: Config) -> None:
+    """Train under autocast: bfloat16 where the device has it, else float16.
+
+    Detectors get float16, as mmdet hands boxes to its RoI layers in the precision of the
+    features, and bfloat16 rounds a coordinate of 600 to a multiple of four.
+
+    Raises:
+        ValueError: If the device, or the config's optimiser wrapper, cannot.
+    """
+    wrapper, device = cfg.optim_wrapper, get_device()
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(
+            f'--amp cannot replace the optimiser wrapper {kind!r} of the config'
+        )
+    detector = cfg.get('default_scope') == 'mmdet'
+    if detector and device == 'cpu':
+        raise ValueError(_NO_BFLOAT16)
+    if device == 'cpu' or (
+        device == 'cuda'
+        and torch.cuda.is_bf16_supported(including_emulation=False)
+        and not detector
+    ):
+        wrapper.update(type='AutocastOptimWrapper', _scope_='mmlogo')
+    elif device == 'cuda':
+        wrapper.type = 'AmpOptimWrapper'
+    else:
+        raise ValueError(
+            f'--amp is supported on CPU and CUDA, and the device is {device!r}; '
+            'leave it out'
+        )
+
+
+def use_half_precision(cfg: Config) -> None:
+    """Evaluate under autocast, in bfloat16; on CUDA MMEngine's own loops take float16.
+
+    Raises:
+        ValueError: For detectors on a CPU, as in `use_amp`.
+    """
+    if cfg.get('default_scope') == 'mmdet' and get_device() == 'cpu':
+        raise ValueError(_NO_BFLOAT16)
+    cfg.test_cfg.fp16 = True
+
+
+def set_resume(cfg: Config, resume: str | None) -> None:
+    """`--resume`: from the newest checkpoint; `auto`: or from nothing; or a path.
+
+    Raises:
+        FileNotFoundError: If there is nothing to resume and `auto` was not said.
+    """
+    if resume is None:
+        return
+    cfg.resume = True
+    if resume not in ('', 'auto'):
+        if not Path(resume).is_file():
+            raise FileNotFoundError(f'--resume {resume}: there is no such checkpoint')
+        cfg.load_from = resume
+        return
+    cfg.load_from = None
+    note = Path(cfg.work_dir) / 'last_checkpoint'
+    newest = find_latest_checkpoint(cfg.work_dir) if note.is_file() else None
+    if resume == '' and (newest is None or not Path(newest).is_file()):
+        raise FileNotFoundError(
+            f'--resume: there is no checkpoint in {cfg.work_dir}; give its path, or say '
+            '--resume auto to start anew where there is none'
+        )
+
+
+def set_pretrained(
+    cfg: Config,
+    checkpoint: str | None,
+    allow_partial: bool = False,
+    prefix: str | None = None,
+) -> None:
+    """`--pretrained`: begin with a backbone out of `checkpoint`, and no other download.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If there is none to which the other options could apply, or the
+            config loads a whole model already.
+    """
+    if checkpoint is None:
+        if allow_partial or prefix is not None:
+            raise ValueError(
+                '--allow-partial and --pretrained-prefix say how --pretrained CKPT is '
+                'loaded, and it was not given'
+            )
+        for part in _begins_with(cfg):
+            print_log(
+                f'without --pretrained, training begins with {part["init_cfg"]}: fetched, '
+                'and mostly learnt with labels',
+                'current',
+                logging.WARNING,
+            )
+        return
+    require_checkpoint(checkpoint)
+    if cfg.get('load_from') and not cfg.get('resume'):
+        raise ValueError(
+            f'the config loads a whole model (load_from = {cfg.load_from!r}) and '
+            '--pretrained a backbone; choose one: leave --pretrained out, or say '
+            '--cfg-options load_from=None'
+        )
+    hook = dict(
+        type='PretrainedHook',
+        _scope_='mmlogo',
+        checkpoint=checkpoint,
+        allow_partial=allow_partial,
+    )
+    hook |= {} if prefix is None else dict(prefix=prefix)
+    cfg.merge_from_dict(dict(default_hooks=dict(pretrained=hook)))
+    for part in _begins_with(cfg):
+        part['init_cfg'] = None
+
+
+def _begins_with(cfg: Config) -> Iterator[dict]:
+    """Parts of the trunk whose config names weights, as mmdet's do."""
+    model = cfg.get('model') or {}
+    parts = (model.get('backbone'), (model.get('roi_head') or {}).get('shared_head'))
+    for part in filter(None, parts):
+        init = part.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            yield part
+
+
+def use_scaled_lr(cfg: Config) -> None:
+    """Scale every learning rate with the effective batch.
+
+    Raises:
+        ValueError: If the config does not say which batch its rates belong to.
+    """
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ValueError(
+            '--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the '
+            'config: the batch its learning rates were chosen for'
+        )
+    # MMEngine knows the processes' batches, and not what is accumulated of them
+    cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get('accumulative_counts', 1)
+    cfg.auto_scale_lr.enable = True
+
+
+def set_checkpoint(cfg: Config, checkpoint: str) -> None:
+    """Load `checkpoint` and evaluate it.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If the config has no test loop.
+    """
+    require_checkpoint(checkpoint)
+    if cfg.get('test_cfg') is None:
+        raise ValueError(
+            'this config evaluates nothing (test_cfg is None); add test_cfg, '
+            'test_dataloader, test_evaluator and bank_dataloader with labelled images'
+        )
+    cfg.load_from = checkpoint

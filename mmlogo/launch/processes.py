@@ -1,0 +1,106 @@
+"""The processes of a run: joining a group, leaving it, sharing the batch."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+from datetime import timedelta
+
+import torch
+import torch.distributed
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+# launcher -> where it says RANK, WORLD_SIZE and LOCAL_RANK
+_VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
+
+
+def init_processes(launcher: str, cfg: Config) -> None:
+    """Join the process group, on CUDA or not.
+
+    MMEngine's own launchers call CUDA whatever the backend; with a group already
+    there it leaves them alone. NCCL on CUDA, Gloo elsewhere.
+
+    Raises:
+        ValueError: If the launcher's variables are not set.
+    """
+    if launcher == 'none' or torch.distributed.is_initialized():
+        return
+    missing = [name for name in _VARIABLES[launcher] if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} needs the variables {_VARIABLES[launcher]} and '
+            f'{missing} are not set; start with tools/dist_train.sh CONFIG N'
+            + (' or tools/slurm_train.sh' if launcher == 'slurm' else '')
+        )
+    rank, world_size, local_rank = (os.environ[name] for name in _VARIABLES[launcher])
+    here = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE', world_size)
+    if launcher == 'mpi' and here != world_size and 'MASTER_ADDR' not in os.environ:
+        raise ValueError(
+            f'--launcher mpi has {world_size} processes, {here} of them on this machine, '
+            'and no MASTER_ADDR; pass the host of rank 0, as in mpirun -x MASTER_ADDR=HOST'
+        )
+    os.environ.update(RANK=rank, WORLD_SIZE=world_size, LOCAL_RANK=local_rank)
+    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
+        nodes = ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']]
+        found = subprocess.run(nodes, capture_output=True, text=True, check=True)
+        os.environ['MASTER_ADDR'] = found.stdout.split()[0]
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
+    backend = options.pop('backend', 'nccl')
+    if 'timeout' in options:
+        options['timeout'] = timedelta(seconds=options['timeout'])
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(local_rank))
+    else:
+        backend = 'gloo'
+    torch.distributed.init_process_group(backend, **options)
+    cfg.launcher = launcher
+
+
+def leave_processes() -> None:
+    """Leave the process group, if there is one, when a program's `main` has ended.
+
+    Gloo's threads let go of the tensors of the last collective when they come to it, and
+    need Python for that: one that comes after Python's end aborts the process, all its
+    work done ("terminate called without an active exception"). They are waited for where
+    the group is let go of, and a model that no garbage collection has found yet holds it.
+    """
+    if torch.distributed.is_initialized():
+        gc.collect()
+        torch.distributed.destroy_process_group()
+
+
+def divide_global_batch(cfg: Config) -> None:
+    """Share `global_batch_size` between the processes.
+
+    `train_dataloader.batch_size`, in a config or on the command line, is per process,
+    as MMEngine has it, and wins. Our configs do not set it.
+
+    Raises:
+        ValueError: If the processes do not divide it, or there is neither.
+    """
+    if 'batch_size' in cfg.train_dataloader:
+        return
+    if cfg.get('global_batch_size') is None:
+        raise ValueError(
+            'the config has no batch size; set global_batch_size, of all processes, or '
+            'train_dataloader.batch_size, of each'
+        )
+    total, processes = cfg.global_batch_size, get_world_size()
+    if total % processes:
+        raise ValueError(
+            f'global_batch_size={total} cannot be divided by {processes} processes; '
+            'change one of them, or give the batch per process with --cfg-options '
+            'train_dataloader.batch_size=...'
+        )
+    cfg.train_dataloader.batch_size = total // processes

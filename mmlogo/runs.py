@@ -1,0 +1,298 @@
+"""What a run left in its work dir: configs, notes of its starts and ends, scalars."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from mmengine.config import Config
+
+from mmlogo.config import load_config
+from mmlogo.engine.hooks.provenance import FILE as NOTES
+
+Points = list[tuple[float, float]]
+_ACCURACY = re.compile(r'(?P<probe>.+)/top(?P<top>[15])(_k(?P<k>\d+))?')
+
+
+class Accuracy(NamedTuple):
+    """A probe's accuracy over a run, per cent; epochs count from 0, untrained."""
+
+    scalar: str  # 'knn/top1_k20'
+    probe: str  # 'knn'
+    top: int
+    k: int | None  # of k-NN
+    last: float
+    last_epoch: float
+    best: float
+    best_epoch: float  # the first that reached it
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, finished or not.
+
+    Args:
+        name: The name of its work dir, or enough of the path to tell it from others.
+        folder: The work dir.
+        cfg: The config it was started with; None where there is none.
+        notes: The lines of `runs.jsonl`; none where there is no such file.
+        scalars: Every scalar logged: [(epoch, value), ...] in order, the finite values.
+            Epochs are fractions in training, and iterations where `unit` says so.
+        unit: 'epoch', or 'iteration' for a run whose loop does not count epochs.
+        done: Epochs (or iterations) it has finished.
+        lapses: Of scalars with values that are NaN or infinite, where these are:
+            'not finite from step 24 on'.
+    """
+
+    name: str
+    folder: Path
+    cfg: Config | None
+    notes: list[dict]
+    scalars: dict[str, Points]
+    unit: str
+    done: int
+    lapses: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the newest start came to its end."""
+        events = [note.get('event') for note in self.notes]
+        trained = [event for event in events if event in ('start', 'end')]
+        return bool(trained) and trained[-1] == 'end'
+
+    def accuracies(self) -> list[Accuracy]:
+        """Of every probe, k-NN first and by k."""
+        found = []
+        for scalar, points in self.scalars.items():
+            match = _ACCURACY.fullmatch(scalar)
+            if match:
+                best = max(points, key=lambda point: point[1])
+                k = None if match['k'] is None else int(match['k'])
+                found.append(
+                    Accuracy(
+                        scalar,
+                        match['probe'],
+                        int(match['top']),
+                        k,
+                        points[-1][1],
+                        points[-1][0],
+                        best[1],
+                        best[0],
+                    )
+                )
+        return sorted(found, key=lambda a: (a.k is None, a.probe, a.top, a.k or 0))
+
+    def facts(self) -> dict[str, str | None]:
+        """What the header of a report says of the run; None was not recorded."""
+        starts = [note for note in self.notes if note.get('event') == 'start']
+        ends = [note for note in self.notes if note.get('event') == 'end']
+        cfg = self.cfg or {}
+        total = (cfg.get('train_cfg') or {}).get('max_epochs')
+        state = 'finished' if self.finished else 'no end recorded: in progress or stopped'
+        facts: dict[str, str | None] = {
+            'config': Path(self.cfg.filename).name if self.cfg else None,
+            'algorithm': (cfg.get('model') or {}).get('type'),
+            f'{self.unit}s done': f'{self.done}' + (f' of {total}' if total else ''),
+            'state': state if self.notes else None,
+        }
+        for fact in ('command', 'commit', 'seed', 'hardware'):
+            values = dict.fromkeys(str(s[fact]) for s in starts if s.get(fact) is not None)
+            facts[fact] = ', then '.join(values) or None
+        for fact, key in (('CPU time', 'cpu_seconds'), ('wall time', 'seconds')):
+            value = duration(sum(end[key] for end in ends)) if ends else None
+            if value and len(starts) > len(ends):
+                value += f' in {len(ends)} of {len(starts)} starts; the others have no end'
+            facts[fact] = value
+        memory = self.scalars.get('memory_mb')
+        facts['peak memory'] = (
+            f'{max(value for _, value in memory) / 1024:.2f} GiB' if memory else None
+        )
+        speed = self.scalars.get('images_per_s')
+        facts['median speed'] = (
+            f'{median(value for _, value in speed):.0f} images/s' if speed else None
+        )
+        return facts
+
+
+def duration(seconds: float) -> str:
+    """`2 h 5 min`, `22 min` or `48 s`."""
+    if seconds < 100:
+        return f'{seconds:.0f} s'
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f'{hours} h {minutes} min' if hours else f'{minutes} min'
+
+
+def logs_of(work_dir: str | os.PathLike) -> list[Path]:
+    """Every `scalars.json` of a work dir, oldest first.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))  # by timestamp
+    if not found:
+        raise FileNotFoundError(
+            f'no scalars in {work_dir}: expected '
+            f'{work_dir}/<timestamp>/vis_data/scalars.json; '
+            'give the work dir of a run with LocalVisBackend, or the file itself'
+        )
+    return found
+
+
+def read_rows(file: Path) -> list[dict]:
+    """The JSON objects of a log, one a line.
+
+    A last line that is still being written is left for the next reading.
+
+    Raises:
+        ValueError: If another line is no JSON.
+    """
+    lines = [line for line in file.read_text().splitlines() if line.strip()]
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise ValueError(
+                f'{file}, line {number} is no JSON ({error}); mend or remove the line'
+            ) from None
+    return rows
+
+
+def epoch_length(rows: Sequence[Mapping]) -> float:
+    """Iterations per epoch of a log, whose lines of training have epoch and step.
+
+    Where the log counts its interval anew in every epoch, an epoch's first line is
+    one epoch's length after the one's before it. Otherwise the largest share of
+    iterations per epoch seen, exact as soon as an epoch's last iteration was logged.
+    """
+    train = [row for row in rows if 'epoch' in row]
+    least = max((row['step'] / row['epoch'] for row in train if row['epoch']), default=1.0)
+    firsts: dict[int, int] = {}
+    for row in train:
+        if 'loss' in row:
+            firsts[row['epoch']] = min(row['step'], firsts.get(row['epoch'], row['step']))
+    epochs = sorted(firsts)
+    lengths = {(firsts[b] - firsts[a]) / (b - a) for a, b in pairwise(epochs)}
+    if len(epochs) > 2 and len(lengths) == 1 and max(lengths) >= least:
+        return max(lengths)
+    return least
+
+
+def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
+    """Read a work dir; of a run that was resumed, what each part did after the last.
+
+    Raises:
+        FileNotFoundError: If it has no log of scalars.
+        ValueError: If nothing was logged yet, or a line is no JSON.
+    """
+    folder = Path(work_dir)
+    logs = [read_rows(file) for file in logs_of(folder)]
+    rows = [row for log in logs for row in log]
+    if not rows:
+        raise ValueError(f'{folder} has logged nothing yet; wait for its first line')
+    unit = 'epoch' if any('epoch' in row for row in rows) else 'iteration'
+    length = epoch_length(rows)
+    logged: dict[str, dict[float, float]] = {}
+    training: set[str] = set()
+    for log in logs:
+        steps = [row['step'] / length for row in log if 'epoch' in row]
+        for scalar in training if steps else ():  # of what was done again, the newer
+            kept = {x: y for x, y in logged[scalar].items() if x < min(steps)}
+            logged[scalar] = kept
+        for row in log:
+            x = row['step'] / length if 'epoch' in row else float(row['step'])
+            for scalar, value in row.items():
+                if scalar in ('epoch', 'iter', 'step') or not isinstance(
+                    value, (int, float)
+                ):
+                    continue
+                if 'epoch' in row:
+                    training.add(scalar)
+                logged.setdefault(scalar, {})[x] = value
+    finite = {
+        name: sorted((x, y) for x, y in points.items() if math.isfinite(y))
+        for name, points in logged.items()
+    }
+    notes_file = folder / NOTES
+    notes = read_rows(notes_file) if notes_file.is_file() else []
+    configs = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime_ns)
+    return Run(
+        name=name or folder.resolve().name,
+        folder=folder,
+        cfg=load_config(str(configs[-1])) if configs else None,
+        notes=notes,
+        scalars={name: points for name, points in finite.items() if points},
+        unit=unit,
+        done=_done(rows, notes, unit),
+        lapses={
+            name: _lapse(points, length if name in training else None, unit)
+            for name, points in logged.items()
+            if not all(map(math.isfinite, points.values()))
+        },
+    )
+
+
+def _lapse(points: Mapping[float, float], length: float | None, unit: str) -> str:
+    """Where values are not finite: at steps of training, `length` to an x, or units."""
+    values = [value for _, value in sorted(points.items())]
+    lost = sorted(x for x, value in points.items() if not math.isfinite(value))
+    if length is not None:
+        unit, lost = 'step', [x * length for x in lost]
+    first = f'{unit} {round(lost[0])}'
+    if not any(map(math.isfinite, values[-len(lost) :])):
+        return f'not finite from {first} on'
+    return f'not finite at {len(lost)} of {len(values)} {unit}s logged, first at {first}'
+
+
+def _done(rows: Sequence[Mapping], notes: Sequence[Mapping], unit: str) -> int:
+    if unit == 'iteration':
+        return max(int(row['step']) for row in rows)
+    ends = [note['epoch'] for note in notes if note.get('event') == 'end']
+    begun = [int(row['epoch']) - 1 for row in rows if 'epoch' in row]
+    seen = [int(row['step']) for row in rows if 'epoch' not in row]
+    return max([0, *ends, *begun, *seen])
+
+
+def read_runs(work_dirs: Sequence[str | os.PathLike]) -> list[Run]:
+    """`read_run` of each, under names that differ.
+
+    Raises:
+        ValueError: If a folder is given twice, or some runs count epochs and others
+            iterations.
+        FileNotFoundError: As `read_run`.
+    """
+    folders = [Path(work_dir).resolve() for work_dir in work_dirs]
+    twice = {str(folder) for folder in folders if folders.count(folder) > 1}
+    if twice:
+        raise ValueError(f'{min(twice)} is given twice; give every work dir once')
+    runs = [
+        read_run(work_dir, name)
+        for work_dir, name in zip(work_dirs, _short_names(folders), strict=True)
+    ]
+    if len({run.unit for run in runs}) > 1:
+        units = ', '.join(f'{run.name}: {run.unit}s' for run in runs)
+        raise ValueError(
+            f'runs that share axes must count alike and these do not ({units}); '
+            'make a report for each kind'
+        )
+    return runs
+
+
+def _short_names(folders: Sequence[Path]) -> Iterator[str]:
+    """As few of the last parts of each path as tell it from the others."""
+    for folder in folders:
+        for parts in range(1, len(folder.parts) + 1):
+            same = [f for f in folders if f.parts[-parts:] == folder.parts[-parts:]]
+            if len(same) == 1:
+                break
+        yield '/'.join(folder.parts[-parts:])
