@@ -1,4 +1,4 @@
-"""What several test files share: seeds, keys, real images, a tiny encoder."""
+"""What several test files share: seeds, real images, a tiny encoder."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def photo_images() -> Tensor:
 
 
 @pytest.fixture(scope='session')
-def keys() -> Callable[..., Tensor]:
-    """`keys(n, epoch=0, seed=0)`: (N, 3) int64, as `pack_keys` makes them."""
+def seeds() -> Callable[..., Tensor]:
+    """`seeds(n, epoch=0, seed=0)`: (N, 3) int64, as `pack_seeds` makes them."""
 
     def make(n: int, epoch: int = 0, seed: int = 0) -> Tensor:
         same = torch.tensor([seed, epoch]).expand(n, 2)

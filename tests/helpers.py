@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from mmlogo.models.parts.schedule import Paced, TrainingLength
+from mmlogo.models.parts.clock import Clock, Clocked
 from mmlogo.registry import MODELS
 from mmlogo.views import ViewSpec
 
@@ -117,7 +117,7 @@ def moco(views: dict = VIEWS, splits: int = 2, **changes) -> dict:
                 norm_cfg=None,
                 act_cfg=None,
             ),
-            head=dict(type='InfoNCEPull', temperature=0.1),
+            head=dict(type='ContrastHead', temperature=0.1),
             queue=dict(length=64, dim=DIM),
             teacher=dict(momentum=0.9),
         )
@@ -259,17 +259,26 @@ def build(cfg: dict) -> nn.Module:
     model = revert_sync_batchnorm(MODELS.build(cfg))
     if hasattr(model, 'init_weights'):
         model.init_weights()
-    tell_length(model)
+    give_clock(model)
     return model.train()
 
 
-def tell_length(model: nn.Module) -> None:
-    """What `ShareLengthHook` and mmpretrain's own EMA hear from a Runner."""
+def give_clock(model: nn.Module) -> None:
+    """What `ClockHook` and mmpretrain's own EMA hear before the first step."""
     MessageHub.get_current_instance().update_info('max_iters', 20)
     MessageHub.get_current_instance().update_info('iter', 0)
+    clock = Clock(updates=20, steps_per_epoch=4)
     for part in model.modules():
-        if isinstance(part, Paced):
-            part.expect(TrainingLength(updates=20, steps_per_epoch=4))
+        if isinstance(part, Clocked):
+            part.clock = clock
+
+
+def tick(model: nn.Module, iterations: int = 1) -> None:
+    """One optimiser step is done, of so many iterations."""
+    part = next((m for m in model.modules() if isinstance(m, Clocked)), None)
+    if part is not None:
+        clock = part.clock
+        clock.tell(iteration=clock.iteration + iterations, update=clock.update + 1)
 
 
 PREDICTOR = dict(in_channels=DIM, hid_channels=DIM, out_channels=DIM)

@@ -18,7 +18,7 @@ from mmlogo.config import load_config
 from mmlogo.datasets.photo_tiles import PHOTOGRAPHS, load_photograph
 from mmlogo.launch.lint import check_keys
 from mmlogo.report import draw_views
-from mmlogo.views import SampleKey, pack_keys, parse_views
+from mmlogo.views import SeededIndex, pack_seeds, parse_views
 
 SIDE = 300  # pixels of the shorter side: enough for a picture
 
@@ -54,7 +54,7 @@ def main() -> int:
     cfg.merge_from_dict(args.cfg_options)
     check_keys(cfg)
     images, titles = read(args.images, args.square)
-    keys = pack_keys([SampleKey(n, args.epoch, args.seed) for n in range(len(images))])
+    keys = pack_seeds([SeededIndex(n, args.epoch, args.seed) for n in range(len(images))])
     specs = parse_views(cfg.model.data_preprocessor.views)
     draw_views(images, keys, specs, args.out, titles)
     print(args.out)

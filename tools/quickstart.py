@@ -41,7 +41,7 @@ with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
     from mmlogo.launch.lint import check_keys
     from mmlogo.report import draw_curves, draw_embedding, draw_views
     from mmlogo.report.curves import find_scalars, read_scalars
-    from mmlogo.views import SampleKey, pack_keys
+    from mmlogo.views import SeededIndex, pack_seeds
 
 CONFIG = 'mmlogo::quickstart.py'
 PICTURES = ('views.png', 'curves.png', 'embedding.png')
@@ -206,7 +206,7 @@ def draw(runner: Runner, work_dir: Path, raw: dict[int, float]) -> None:
     if tiles:
         draw_views(
             [train.images[n] for _, n in tiles],
-            pack_keys([SampleKey(n, 0, sampler.seed) for _, n in tiles]),
+            pack_seeds([SeededIndex(n, 0, sampler.seed) for _, n in tiles]),
             unwrapped(runner.model).data_preprocessor.specs,
             work_dir / 'views.png',
             [f'tile of {name}' for name, _ in tiles],

@@ -9,7 +9,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
     views=dict(type='ShareViewsHook'),
-    length=dict(type='ShareLengthHook'),
+    clock=dict(type='ClockHook'),
     statistics=dict(type='AverageStatisticsHook'),
     start=dict(type='StartReportHook'),
     provenance=dict(type='ProvenanceHook'),

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from mmlogo.registry import DATASETS, FUNCTIONS
-from mmlogo.views.seeds import SampleKey, pack_keys
+from mmlogo.views.seeds import SeededIndex, pack_seeds
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 
@@ -70,16 +70,16 @@ class InMemoryImages(Dataset):
         return len(self.images)
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
-        """A batch: inputs (B, 3, H, W), sample_idx (B,), gt_label (B,), key (B, 3).
+        """A batch: inputs (B, 3, H, W), sample_idx (B,), gt_label (B,), seeds (B, 3).
 
-        `key` is there if the indices are `SampleKey`s.
+        `seeds` is there if the indices are `SeededIndex`s.
         """
         index = torch.tensor([int(i) for i in indices])
         batch = _Batch(
             inputs=self.images[index], sample_idx=index, gt_label=self.labels[index]
         )
-        if isinstance(indices[0], SampleKey):
-            batch['key'] = pack_keys(cast(Sequence[SampleKey], indices))
+        if isinstance(indices[0], SeededIndex):
+            batch['seeds'] = pack_seeds(cast(Sequence[SeededIndex], indices))
         return batch
 
     def get_subset_(self, indices: Sequence[int]) -> None:

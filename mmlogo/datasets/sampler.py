@@ -9,14 +9,14 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from mmlogo.registry import DATA_SAMPLERS
-from mmlogo.views.seeds import ORDER_STREAM, SampleKey, philox
+from mmlogo.views.seeds import ORDER_STREAM, SeededIndex, philox
 
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
     """Every sample once an epoch, dealt to the ranks like cards.
 
-    Yields `SampleKey`s, so that a view depends on (seed, epoch, index) alone and
+    Yields `SeededIndex`s, so that a view depends on (seed, epoch, index) alone and
     workers, persistent or not, need no state. Rank r of W takes every W-th
     sample from r: the i-th global batch holds the same samples for every W.
 
@@ -40,9 +40,9 @@ class EpochSampler(Sampler):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[SampleKey]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         order = self._order()[self.rank :: self.world_size][: len(self)]
-        return (SampleKey(index, self.epoch, self.seed) for index in order)
+        return (SeededIndex(index, self.epoch, self.seed) for index in order)
 
     def _order(self) -> list[int]:
         if not self.shuffle:
@@ -52,8 +52,8 @@ class EpochSampler(Sampler):
 
     def _epoch_seed(self) -> int:
         # Not seed + epoch: seed 0 in epoch 1 would shuffle as seed 1 in epoch 0.
-        key = torch.tensor([[self.seed, self.epoch, 0]])
-        return int(philox(key, ORDER_STREAM)[0, 0])
+        first = torch.tensor([[self.seed, self.epoch, 0]])
+        return int(philox(first, ORDER_STREAM)[0, 0])
 
     def __len__(self) -> int:
         if self.shuffle:

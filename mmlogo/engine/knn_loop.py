@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from mmengine.dist import broadcast
 from mmengine.runner import autocast
 from mmengine.runner.base_loop import BaseLoop
-from torch import nn
 from torch.utils.data import DataLoader
 
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.evaluation.features import EMPTY, Features, Source, assemble, extract
 from mmlogo.evaluation.metric import FeatureMetric
-from mmlogo.models.parts.norms import kept_statistics
+from mmlogo.models.parts.statistics import broadcast_statistics
 from mmlogo.registry import LOOPS
 
 
@@ -72,7 +69,8 @@ class KNNLoop(BaseLoop):
         model = self.runner.model
         was_training = model.training
         model.eval()
-        with shared_statistics(unwrapped(model)):
+        # k-NN among the features of several networks would be no number of any of them.
+        with broadcast_statistics(unwrapped(model)):
             bank: dict = {}
             if self.bank_dataloader is not None:
                 of_bank = [m for m in self.evaluator.metrics if m.needs_bank]
@@ -121,20 +119,6 @@ class KNNLoop(BaseLoop):
         self.runner.call_hook(
             f'{when}_{self.stage}_iter', batch_idx=idx, data_batch=data, **outputs
         )
-
-
-@contextmanager
-def shared_statistics(model: nn.Module) -> Iterator[None]:
-    """Inside, every process has rank 0's BatchNorm statistics, those of the checkpoint.
-
-    Where BatchNorm is per process each has its own; k-NN among features of several
-    networks would be no number of any of them. After, each has its own again.
-    """
-    with kept_statistics(model) as norms:
-        for norm in norms:
-            for buffer in norm.buffers():
-                broadcast(buffer)
-        yield
 
 
 def _check_same_classes(bank: object, query: object) -> None:

@@ -24,7 +24,7 @@ from mmlogo.views.spec import ViewSpec
 IGNORE = 255  # of a mask: neither trained on nor scored
 
 
-def fixed_keys(index: Int64[Tensor, ' N']) -> Int64[Tensor, 'N 3']:
+def fixed_seeds(index: Int64[Tensor, ' N']) -> Int64[Tensor, 'N 3']:
     """Keys of samples under seed 0 and epoch 0: the same draws at every evaluation."""
     index = index.cpu()
     return torch.stack((torch.zeros_like(index), torch.zeros_like(index), index), dim=1)
@@ -102,7 +102,7 @@ class Cells:
         order = torch.arange(h * w, device=x.device).expand(n, h * w)
         if self.per_image is not None:
             blocks = range((h * w + 3) // 4)
-            u = uniform(fixed_keys(batch.index), [CHOICE_STREAM], blocks)[0]  # (B, N, 4)
+            u = uniform(fixed_seeds(batch.index), [CHOICE_STREAM], blocks)[0]  # (B, N, 4)
             drawn = u.transpose(0, 1).flatten(1)[:, : h * w]
             order = drawn.argsort(dim=1)[:, : self.per_image].to(x.device)
         cells = x.flatten(2).transpose(1, 2)  # (N, hw, D)
@@ -195,7 +195,7 @@ class CropPair:
             ),
         ]
         rows = batch.inputs.transpose(1, 2).contiguous()  # (N, H, 3, W), as `cut` has it
-        boxes = draw_all_boxes(fixed_keys(batch.index), specs, height, width)
+        boxes = draw_all_boxes(fixed_seeds(batch.index), specs, height, width)
         no_flip = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         # Autocast would round the crops' matrix products to bfloat16.
         with torch.autocast(rows.device.type, enabled=False):

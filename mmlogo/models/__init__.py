@@ -1,9 +1,10 @@
 """Networks and objectives."""
 
-from mmlogo.models import parts
+from mmlogo.models import losses, parts
 from mmlogo.models.heads import (
     AlignedContrastHead,
     AlignedPredictHead,
+    ContrastHead,
     CosinePull,
     InfoNCEPull,
     LoGoHead,
@@ -18,6 +19,7 @@ __all__ = [
     'LEWELM',
     'AlignedContrastHead',
     'AlignedPredictHead',
+    'ContrastHead',
     'CosinePull',
     'CoupledNeck',
     'HypercolumnNeck',
@@ -28,5 +30,6 @@ __all__ = [
     'RelationHead',
     'SimSiamLoGo',
     'TokenMLP',
+    'losses',
     'parts',
 ]

@@ -48,7 +48,7 @@ from mmlogo.report.relations import Relations, draw_relations, relations_of
 from mmlogo.report.theme import DARK, LIGHT
 from mmlogo.report.views import draw_crops, label_of, make_view
 from mmlogo.runs import Accuracy, Run
-from mmlogo.views import SampleKey, ViewSpec, pack_keys, parse_views
+from mmlogo.views import SeededIndex, ViewSpec, pack_seeds, parse_views
 
 NEIGHBOURS = 8
 QUERIES = 1000  # of a map; among them are those whose neighbours are shown
@@ -632,7 +632,7 @@ def _view_row(
     album: Album,
 ) -> Row:
     image, index = query.images[position], int(query.index[position])
-    key = pack_keys([SampleKey(index, 0, seed)])[0]
+    key = pack_seeds([SeededIndex(index, 0, seed)])[0]
     name = f'views{recipe}_{index}'
     cells = [
         Cell(

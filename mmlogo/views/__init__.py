@@ -1,5 +1,5 @@
 from mmlogo.views.preprocessor import LabelledPreprocessor, MultiCropPreprocessor
-from mmlogo.views.seeds import SampleKey, fresh_keys, pack_keys
+from mmlogo.views.seeds import SeededIndex, Seeds, fresh_seeds, pack_seeds
 from mmlogo.views.spec import ViewSpec, parse_views
 from mmlogo.views.transforms import LoadImage, MultiCrop, PackImage
 
@@ -9,9 +9,10 @@ __all__ = [
     'MultiCrop',
     'MultiCropPreprocessor',
     'PackImage',
-    'SampleKey',
+    'SeededIndex',
+    'Seeds',
     'ViewSpec',
-    'fresh_keys',
-    'pack_keys',
+    'fresh_seeds',
+    'pack_seeds',
     'parse_views',
 ]

@@ -1,4 +1,4 @@
-"""The parameters of every view, as a pure function of the sample's key.
+"""The parameters of every view, as a pure function of the sample's seeds.
 
 Vectorised over samples, float64 on the CPU, so that the worker and the device
 draw the same numbers. A view's stream is its place in the list of views; the
@@ -34,30 +34,30 @@ class Look(NamedTuple):
     solarize: Tensor  # (N,) bool
 
 
-def draw_boxes(keys: Tensor, view: int, spec: ViewSpec, height: int, width: int) -> Tensor:
+def draw_boxes(seeds: Tensor, view: int, spec: ViewSpec, height: int, width: int) -> Tensor:
     """Crop boxes as torchvision's RandomResizedCrop chooses them.
 
     Area uniform in `scale`, aspect log-uniform in `ratio`, up to ten attempts to
     fit the image, then the largest central crop of an allowed aspect.
 
     Args:
-        keys: (N, 3) from `pack_keys`, on the CPU.
+        seeds: (N, 3) from `pack_seeds`, on the CPU.
         view: The view's place in the list of views.
         spec: The view.
         height: Of the images, pixels; all N share it.
-        width: Likewise.
+        width: Of the images, pixels.
 
     Returns:
         (N, 4) int64: top, left, height, width.
     """
-    return _boxes(uniform(keys, [view], range(ATTEMPTS))[0], spec, height, width)
+    return _boxes(uniform(seeds, [view], range(ATTEMPTS))[0], spec, height, width)
 
 
 def draw_all_boxes(
-    keys: Tensor, specs: Sequence[ViewSpec], height: int, width: int
+    seeds: Tensor, specs: Sequence[ViewSpec], height: int, width: int
 ) -> list[Tensor]:
     """`draw_boxes` of every view, drawn in one pass."""
-    drawn = uniform(keys, range(len(specs)), range(ATTEMPTS))
+    drawn = uniform(seeds, range(len(specs)), range(ATTEMPTS))
     return [_boxes(u, spec, height, width) for u, spec in zip(drawn, specs, strict=True)]
 
 
@@ -87,14 +87,14 @@ def _central(spec: ViewSpec, height: int, width: int) -> Tensor:
     return torch.tensor([(height - h) // 2, (width - w) // 2, h, w])
 
 
-def draw_look(keys: Tensor, view: int, spec: ViewSpec) -> Look:
+def draw_look(seeds: Tensor, view: int, spec: ViewSpec) -> Look:
     """Flip, colour, blur and solarisation of view `view` of N samples."""
-    return _look(uniform(keys, [view], LOOK_BLOCKS)[0], spec)
+    return _look(uniform(seeds, [view], LOOK_BLOCKS)[0], spec)
 
 
-def draw_all_looks(keys: Tensor, specs: Sequence[ViewSpec]) -> list[Look]:
+def draw_all_looks(seeds: Tensor, specs: Sequence[ViewSpec]) -> list[Look]:
     """`draw_look` of every view, drawn in one pass."""
-    drawn = uniform(keys, range(len(specs)), LOOK_BLOCKS)
+    drawn = uniform(seeds, range(len(specs)), LOOK_BLOCKS)
     return [_look(u, spec) for u, spec in zip(drawn, specs, strict=True)]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmlogo.registry import MODELS
 from mmlogo.views.apply import as_rows, change_colours, cut, to_unit
 from mmlogo.views.draw import draw_all_boxes, draw_all_looks
+from mmlogo.views.seeds import Seeds
 from mmlogo.views.spec import ViewSpec, parse_views
 
 
@@ -24,7 +25,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
     - `inputs` (N, 3, H, W) uint8, images of one size: crops are cut here.
     - `inputs` a list of (N, 3, S, S) uint8, one per view, cut by `MultiCrop`.
 
-    with `key` (N, 3) int64 from `pack_keys`. Outside training images are only
+    with `seeds` (N, 3) int64 from `pack_seeds`. Outside training images are only
     normalised.
 
     Args:
@@ -34,7 +35,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         non_blocking: As in `BaseDataPreprocessor`.
 
     Returns of `forward`: dict(inputs, data_samples): in training a list of
-    (N, 3, S, S) float32, globals first, and the keys on the model's device;
+    (N, 3, S, S) float32, globals first, and `Seeds` on the model's device;
     otherwise a tensor and None.
     """
 
@@ -75,12 +76,12 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
             return dict(inputs=self.normalize(inputs.float().div_(255)), data_samples=None)
 
     def make_views(self, data: dict) -> dict:
-        if 'key' not in data:
+        if 'seeds' not in data:
             raise ValueError(
-                'the batch has no keys, so its views cannot be drawn; give the dataloader '
+                'the batch has no seeds, so its views cannot be drawn; give the dataloader '
                 "sampler=dict(type='EpochSampler', shuffle=True)"
             )
-        inputs, keys = data['inputs'], data['key'].cpu()
+        inputs, seeds = data['inputs'], data['seeds'].cpu()
         ready_cut = not isinstance(inputs, Tensor)
         if ready_cut and len(inputs) != len(self.specs):
             raise ValueError(
@@ -88,12 +89,12 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
                 f'{len(self.specs)}; let MultiCrop take its views from the model'
             )
         on_device, device = self.cast_data(inputs), self.mean.device
-        looks = draw_all_looks(keys, self.specs)
+        looks = draw_all_looks(seeds, self.specs)
         flips = torch.stack([look.flip for look in looks]).to(device, non_blocking=True)
         if ready_cut:
             cuts = [to_unit(x, flip) for x, flip in zip(on_device, flips, strict=True)]
         else:
-            boxes = torch.stack(draw_all_boxes(keys, self.specs, *inputs.shape[2:]))
+            boxes = torch.stack(draw_all_boxes(seeds, self.specs, *inputs.shape[2:]))
             boxes = boxes.to(device, non_blocking=True)
             sizes = [spec.size for spec in self.specs]
             rows = as_rows(on_device)
@@ -102,7 +103,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
             self.normalize(change_colours(x, look, spec))
             for x, look, spec in zip(cuts, looks, self.specs, strict=True)
         ]
-        return dict(inputs=views, data_samples=self.cast_data(keys))
+        return dict(inputs=views, data_samples=Seeds(self.cast_data(seeds)))
 
     def normalize(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] to zero mean and unit variance."""

@@ -1,16 +1,20 @@
-"""A sample's key: what all of its randomness is a function of.
+"""The seeds of a sample, from which all of its randomness is computed.
 
 A view, a noise vector, a place in a shuffled batch: each is a pure function of
-(seed, epoch, sample index, stream). The sampler makes the key, everything
-downstream only reads it, so there is no random state to save, to seed per
-worker or to lose.
+(seed, epoch, sample index, stream). The sampler makes these three seeds and everything
+downstream only reads them. So there is no random state to save, to seed per worker or to
+lose.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 # Streams of one sample. Views take 0, 1, 2, ... in the order the config names
@@ -25,7 +29,7 @@ _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
-class SampleKey(int):
+class SeededIndex(int):
     """A sample index that knows its epoch and seed.
 
     It *is* the index, so every MMEngine dataset takes it unchanged, and
@@ -37,29 +41,35 @@ class SampleKey(int):
     epoch: int
     seed: int
 
-    def __new__(cls, index: int, epoch: int, seed: int) -> SampleKey:
-        key = super().__new__(cls, index)
-        key.epoch, key.seed = epoch, seed
-        return key
+    def __new__(cls, index: int, epoch: int, seed: int) -> SeededIndex:
+        seeded = super().__new__(cls, index)
+        seeded.epoch, seeded.seed = epoch, seed
+        return seeded
 
     def __getnewargs__(self) -> tuple:  # pickle and deepcopy
         return int(self), self.epoch, self.seed
 
     def __repr__(self) -> str:
-        return f'SampleKey({int(self)}, epoch={self.epoch}, seed={self.seed})'
+        return f'SeededIndex({int(self)}, epoch={self.epoch}, seed={self.seed})'
 
 
-def pack_keys(keys: Sequence[SampleKey]) -> Tensor:
-    """Keys as a tensor (N, 3), int64, columns seed, epoch, index.
+class Seeds(NamedTuple):
+    """The seeds of a batch. A data preprocessor hands them to a model as `data_samples`."""
+
+    rows: Tensor  # (N, 3) int64, columns seed, epoch, index
+
+
+def pack_seeds(indices: Sequence[SeededIndex]) -> Tensor:
+    """Pack the seeds of samples into a tensor (N, 3), int64, columns seed, epoch, index.
 
     Raises:
         ValueError: If an index carries no epoch.
     """
     try:
-        rows = [(key.seed, key.epoch, int(key)) for key in keys]
+        rows = [(index.seed, index.epoch, int(index)) for index in indices]
     except AttributeError:
         raise ValueError(
-            f'sample index {keys[0]!r} carries no epoch, so its views cannot be '
+            f'sample index {indices[0]!r} carries no epoch, so its views cannot be '
             "drawn; give the dataloader sampler=dict(type='EpochSampler', "
             'shuffle=True) and do not wrap the dataset in one that renumbers '
             'samples (RepeatDataset, ConcatDataset)'
@@ -67,30 +77,27 @@ def pack_keys(keys: Sequence[SampleKey]) -> Tensor:
     return torch.tensor(rows, dtype=torch.int64).view(-1, 3)
 
 
-def fresh_keys(count: int, device: torch.device | str = 'cpu') -> Tensor:
-    """Keys (count, 3) from torch's global state, for batches that carry none.
-
-    mmpretrain's own pipelines hand no keys out.
-    """
+def fresh_seeds(count: int, device: torch.device | str = 'cpu') -> Tensor:
+    """Draw seeds (count, 3) from torch's global random state."""
     return torch.randint(1 << 31, (count, 3), device=device)
 
 
-def philox(keys: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tensor:
+def philox(seeds: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tensor:
     """Four 32-bit words per sample: Philox4x32-10.
 
     Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The
-    counter is (block, stream, index, epoch), the key the seed. Plain integer
-    arithmetic, so the words are the same on every device.
+    counter is (block, stream, index, epoch), and the generator's key is the seed. It is
+    plain integer arithmetic, so the words are the same on every device.
 
     Args:
-        keys: (N, 3) int64, columns seed, epoch, index.
+        seeds: (N, 3) int64, columns seed, epoch, index.
         stream: Which of a sample's random streams, below 2**32; one, or (N,).
         block: Which four words of the stream; one for all, or (N,).
 
     Returns:
         (N, 4) int64 in [0, 2**32).
     """
-    seed, epoch, index = keys.unbind(1)
+    seed, epoch, index = seeds.unbind(1)
     c0 = torch.zeros_like(index) + block
     c1 = torch.zeros_like(index) + stream
     c2, c3 = index & _MASK, epoch & _MASK
@@ -108,40 +115,57 @@ def philox(keys: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tenso
     return torch.stack((c0, c1, c2, c3), dim=1)
 
 
-def words(keys: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
+def words(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
     """Words of several streams and blocks of every sample, in one pass.
 
     Returns:
         (S, B, N, 4) int64 in [0, 2**32), the same as of S * B calls of `philox`.
     """
-    shape = len(streams), len(blocks), len(keys)
-    stream = torch.tensor(streams, device=keys.device)[:, None, None].expand(shape)
-    block = torch.tensor(blocks, device=keys.device)[:, None].expand(shape)
-    rows = keys.repeat(len(streams) * len(blocks), 1)
+    shape = len(streams), len(blocks), len(seeds)
+    stream = torch.tensor(streams, device=seeds.device)[:, None, None].expand(shape)
+    block = torch.tensor(blocks, device=seeds.device)[:, None].expand(shape)
+    rows = seeds.repeat(len(streams) * len(blocks), 1)
     return philox(rows, stream.reshape(-1), block.reshape(-1)).view(*shape, 4)
 
 
-def uniform(keys: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
+def uniform(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
     """Uniform numbers (S, B, N, 4), float64 in [0, 1); arguments as of `words`."""
-    return words(keys, streams, blocks).double() * 2.0**-32
+    return words(seeds, streams, blocks).double() * 2.0**-32
 
 
-def normal(keys: Tensor, streams: Sequence[int], length: int) -> Tensor:
+def normal(seeds: Tensor, streams: Sequence[int], length: int) -> Tensor:
     """Standard normal vectors (S, N, length) float32 (Box-Muller)."""
-    drawn = words(keys, streams, range((length + 3) // 4))  # (S, B, N, 4)
+    drawn = words(seeds, streams, range((length + 3) // 4))  # (S, B, N, 4)
     u1, u2 = ((drawn.float() + 0.5) * 2.0**-32).chunk(2, dim=3)  # in (0, 1]
     radius, angle = torch.sqrt(-2 * torch.log(u1)), 2 * torch.pi * u2
     pairs = torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), dim=3)
     return pairs.transpose(1, 2).flatten(2)[:, :, :length]
 
 
-def keys_of(data_samples: object, like: Tensor) -> Tensor:
-    """The keys (N, 3) that came with a batch, or fresh ones.
+def seeds_of(data_samples: object, like: Tensor) -> Tensor:
+    """Return the seeds (N, 3) that came with a batch, or draw fresh ones.
+
+    The batches of mmpretrain's own pipelines carry no seeds. What is drawn for them
+    depends on torch's global random state; the log says so once.
 
     Args:
-        data_samples: What the data preprocessor handed over: keys if it is ours.
+        data_samples: What the data preprocessor handed over; ours hands over `Seeds`.
         like: One view of the batch, (N, ...), for N and the device.
     """
-    if isinstance(data_samples, Tensor):
-        return data_samples
-    return fresh_keys(len(like), like.device)
+    if isinstance(data_samples, Seeds):
+        return data_samples.rows
+    _warn_of_fresh_seeds()
+    return fresh_seeds(len(like), like.device)
+
+
+@functools.cache
+def _warn_of_fresh_seeds() -> None:
+    print_log(
+        'The batches carry no seeds, so noise, shuffling and choices are drawn from '
+        "torch's global random state: a resumed training draws others than an "
+        'uninterrupted one. Train with a MultiCropPreprocessor and '
+        "train_dataloader.sampler=dict(type='EpochSampler', shuffle=True) to have them "
+        'repeatable',
+        'current',
+        logging.WARNING,
+    )

@@ -11,7 +11,7 @@ from torchvision.transforms.v2.functional import resized_crop
 
 from mmlogo.registry import TRANSFORMS
 from mmlogo.views.draw import draw_all_boxes
-from mmlogo.views.seeds import pack_keys
+from mmlogo.views.seeds import pack_seeds
 from mmlogo.views.spec import ViewSpec, parse_views
 
 
@@ -48,9 +48,9 @@ class MultiCrop(BaseTransform):
             MultiCropPreprocessor, handed over when training starts
             (`ShareViewsHook`), so that a config names them once.
 
-    Required keys: img (H, W, 3) uint8 RGB, sample_idx (a `SampleKey`).
+    Required keys: img (H, W, 3) uint8 RGB, sample_idx (a `SeededIndex`).
 
-    Returns of `transform`: dict(inputs=list of (3, S, S) uint8, key=(3,) int64), and
+    Returns of `transform`: dict(inputs=list of (3, S, S) uint8, seeds=(3,) int64), and
     gt_label where known, which no loss sees.
     """
 
@@ -64,15 +64,15 @@ class MultiCrop(BaseTransform):
                 'MultiCropPreprocessor and '
                 "default_hooks.views = dict(type='ShareViewsHook')"
             )
-        keys = pack_keys([results['sample_idx']])
+        seeds = pack_seeds([results['sample_idx']])
         image = torch.from_numpy(results['img']).permute(2, 0, 1)
         height, width = image.shape[1:]
-        boxes = draw_all_boxes(keys, self.specs, height, width)
+        boxes = draw_all_boxes(seeds, self.specs, height, width)
         inputs = [
             resized_crop(image, *box[0].tolist(), [spec.size, spec.size], antialias=True)
             for box, spec in zip(boxes, self.specs, strict=True)
         ]
-        batch = dict(inputs=inputs, key=keys[0])
+        batch = dict(inputs=inputs, seeds=seeds[0])
         if 'gt_label' in results:
             batch['gt_label'] = int(results['gt_label'])
         return batch

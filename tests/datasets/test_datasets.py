@@ -30,7 +30,7 @@ from mmlogo.datasets import (
 )
 from mmlogo.datasets.imagenet100 import CMC_CLASSES
 from mmlogo.datasets.photo_tiles import PHOTOGRAPHS, load_photograph
-from mmlogo.views import LoadImage, PackImage, SampleKey
+from mmlogo.views import LoadImage, PackImage, SeededIndex
 
 # --- EpochSampler --------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ def test_an_epoch_is_the_same_after_a_resume() -> None:
     assert list(ran) == list(resumed)
 
 
-def test_keys_carry_epoch_and_seed(share) -> None:
+def test_indices_carry_epoch_and_seed(share) -> None:
     for key in share(5, epoch=7, seed=2):
         assert (key.epoch, key.seed) == (7, 2)
 
@@ -125,13 +125,13 @@ def in_memory(photo_images) -> InMemoryImages:
 
 
 def test_a_batch_is_fetched_whole(in_memory, photo_images) -> None:
-    indices = [SampleKey(i, epoch=2, seed=5) for i in (9, 0, 31)]
+    indices = [SeededIndex(i, epoch=2, seed=5) for i in (9, 0, 31)]
     batch = in_memory.__getitems__(indices)
     assert torch.equal(batch['inputs'], photo_images[[9, 0, 31]])
     assert batch['sample_idx'].tolist() == [9, 0, 31]
     assert batch['gt_label'].tolist() == [1, 0, 3]
-    assert batch['key'].tolist() == [[5, 2, 9], [5, 2, 0], [5, 2, 31]]
-    assert 'key' not in in_memory.__getitems__([9, 0, 31])
+    assert batch['seeds'].tolist() == [[5, 2, 9], [5, 2, 0], [5, 2, 31]]
+    assert 'seeds' not in in_memory.__getitems__([9, 0, 31])
 
 
 def test_one_sample_is_a_batch_without_its_first_dimension(in_memory) -> None:

@@ -81,8 +81,8 @@ def test_a_finding_names_what_was_seen_and_the_likely_cause(changes, where, text
     assert re.search(text, found[1], re.DOTALL), found[1]
 
 
-def views_of(model: nn.Module, images, keys) -> list:
-    data = model.data_preprocessor(dict(inputs=images, key=keys(len(images))), True)
+def views_of(model: nn.Module, images, seeds) -> list:
+    data = model.data_preprocessor(dict(inputs=images, seeds=seeds(len(images))), True)
     return data['inputs']
 
 
@@ -92,8 +92,8 @@ def model() -> nn.Module:
     return MODELS.build(simsiam_logo()).train()
 
 
-def test_it_measures_each_crop_type_and_changes_nothing(model, photo_images, keys):
-    views = views_of(model, photo_images[:16], keys)
+def test_it_measures_each_crop_type_and_changes_nothing(model, photo_images, seeds):
+    views = views_of(model, photo_images[:16], seeds)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     seen = look(model, views[:2], views[2:], images=12)
     for name, value in model.state_dict().items():
@@ -116,10 +116,10 @@ def test_it_measures_each_crop_type_and_changes_nothing(model, photo_images, key
     assert seen['top1/local_to_global'] == pytest.approx(100 * best.float().mean().item())
 
 
-def test_without_local_views_the_globals_are_compared(photo_images, keys):
+def test_without_local_views_the_globals_are_compared(photo_images, seeds):
     init_default_scope('mmlogo')
     model = MODELS.build(moco(dict(global_views=VIEWS['global_views']))).train()
-    views = views_of(model, photo_images[:8], keys)
+    views = views_of(model, photo_images[:8], seeds)
     seen = look(model, views, [])
     assert 'alignment/global_to_global' in seen
     assert not any('local' in name for name in seen)
@@ -128,8 +128,8 @@ def test_without_local_views_the_globals_are_compared(photo_images, keys):
     )
 
 
-def test_numbers_that_are_not_finite_are_a_finding(model, photo_images, keys):
-    views = views_of(model, photo_images[:8], keys)
+def test_numbers_that_are_not_finite_are_a_finding(model, photo_images, seeds):
+    views = views_of(model, photo_images[:8], seeds)
     model.backbone.conv1.weight.data.fill_(math.nan)
     seen = look(model, views[:2], views[2:])
     assert diagnose(seen, 0.1, 5.0).keys() == {'numbers'}
@@ -148,13 +148,13 @@ class Runner(SimpleNamespace):
 
 @pytest.mark.parametrize('stop', [False, True])
 def test_the_alarm_waits_fires_once_and_can_stop(
-    stop, model, monkeypatch, photo_images, keys
+    stop, model, monkeypatch, photo_images, seeds
 ):
     bad = WELL | {'std_ratio/global': 0.0}
     seen = iter([bad, WELL, bad, bad, bad, bad])
     monkeypatch.setattr(collapse, 'look', lambda *args: dict(next(seen)))
     hook, runner = CollapseHook(interval=2, patience=2, stop=stop), Runner(model)
-    batch = dict(inputs=photo_images[:4], key=keys(4))
+    batch = dict(inputs=photo_images[:4], seeds=seeds(4))
 
     def steps() -> None:
         for runner.iter in range(12):
@@ -178,7 +178,7 @@ def test_an_interval_that_cannot_be_is_refused():
         CollapseHook(interval=0)
 
 
-def test_a_model_with_one_view_is_passed_over(model, photo_images, keys):
+def test_a_model_with_one_view_is_passed_over(model, photo_images, seeds):
     """A classifier, or a masked autoencoder."""
     hook, runner = CollapseHook(interval=1), Runner(model)
     runner.logger.info = runner.warnings.append

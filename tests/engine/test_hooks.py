@@ -12,7 +12,7 @@ from mmengine.optim import CosineAnnealingLR
 from mmengine.runner import get_priority
 from torch import nn
 
-from mmlogo.engine.hooks import ShareLengthHook, average_statistics
+from mmlogo.engine.hooks import ClockHook, average_statistics
 from mmlogo.engine.hooks.start_report import refuse_spent_schedules
 
 
@@ -26,20 +26,16 @@ def runner(model: nn.Module, iteration: int = 0, accumulative_counts: int = 2) -
     )
 
 
-def test_parts_hear_the_length_in_updates_and_steps():
-    model = build(cgh(teacher=dict(momentum=0.9, schedule='cosine')))
-    ShareLengthHook().before_train(runner(model))
-    for part in (model.teacher, model.ramp):
-        assert part.length == (11, 7)  # 21 forwards, two to an update
-
-
-def test_a_new_training_restarts_what_a_resume_continues():
-    model = build(cgh())
-    for iteration, steps, updates in ((5, 5, 6), (0, 0, 1)):
-        model.ramp.steps.set(5)
-        model.teacher.updates.set(6)
-        ShareLengthHook().before_train(runner(model, iteration))
-        assert (model.ramp.steps.value, model.teacher.updates.value) == (steps, updates)
+def test_parts_hear_where_the_training_stands():
+    model, hook = build(cgh(teacher=dict(momentum=0.9, schedule='cosine'))), ClockHook()
+    hook.before_train(runner(model))
+    assert model.teacher.clock is model.ramp.clock
+    clock = model.ramp.clock
+    assert (clock.updates, clock.steps_per_epoch) == (11, 7)  # 21 forwards, two a step
+    for iteration, update in ((0, 0), (1, 0), (2, 1), (7, 3), (20, 10)):
+        hook.before_train_iter(runner(model, iteration), batch_idx=0)
+        assert (clock.iteration, clock.update) == (iteration, update)
+        assert clock.epoch == iteration / 7
 
 
 @pytest.mark.parametrize(

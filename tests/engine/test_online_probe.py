@@ -42,9 +42,9 @@ def step(hook: OnlineProbeHook, run: SimpleNamespace, batch: dict) -> dict[str, 
 
 
 @pytest.fixture
-def batch(photo_images, keys) -> dict:
+def batch(photo_images, seeds) -> dict:
     images = photo_images[[0, 1, 8, 9]]
-    return dict(inputs=images, key=keys(4), gt_label=torch.tensor([0, 0, 1, 1]))
+    return dict(inputs=images, seeds=seeds(4), gt_label=torch.tensor([0, 0, 1, 1]))
 
 
 def test_it_hears_the_global_views_alone(batch, monkeypatch):

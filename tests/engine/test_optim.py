@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from helpers import build, simsiam_logo
+from helpers import build, logo_head, simsiam_logo
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 
 from mmlogo.engine.optim import AutocastOptimWrapper, GroupedOptimWrapperConstructor
@@ -116,27 +116,27 @@ def test_a_key_that_matches_nothing(model, key, hint):
 
 def test_a_part_that_was_left_out_is_no_typo():
     views = dict(global_views=dict(role='global', count=2, size=16, scale=(0.4, 1.0)))
-    model = build(simsiam_logo(views))
+    model = build(simsiam_logo(views, head=logo_head(affinity=None)))
     assert len(construct(model).optimizer.param_groups) == 2
 
 
 class TestAutocast:
     def test_trains_in_bfloat16_with_float32_weights_and_losses(
-        self, model, photo_images, keys
+        self, model, photo_images, seeds
     ):
         seen = []
         model.backbone.conv1.register_forward_hook(lambda *a: seen.append(a[2].dtype))
         wrapper = construct(model, type='AutocastOptimWrapper')
         assert isinstance(wrapper, AutocastOptimWrapper)
         out = model.train_step(
-            dict(inputs=photo_images, key=keys(len(photo_images))), wrapper
+            dict(inputs=photo_images, seeds=seeds(len(photo_images))), wrapper
         )
         assert seen[0] == torch.bfloat16
         assert all(v.dtype == torch.float32 for v in out.values())
         assert all(p.dtype == torch.float32 for p in model.parameters())
 
-    def test_close_to_float32(self, photo_images, keys):
-        data = dict(inputs=photo_images, key=keys(len(photo_images)))
+    def test_close_to_float32(self, photo_images, seeds):
+        data = dict(inputs=photo_images, seeds=seeds(len(photo_images)))
         results = []
         for kind in ('OptimWrapper', 'AutocastOptimWrapper'):
             model = build(simsiam_logo())

@@ -10,7 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmlogo.models.parts.affinity import NORMS, Affinity, auc
+from mmlogo.models.parts.affinity import Affinity, auc
+from mmlogo.models.parts.regressor import NORMS
 
 DIM, N = 6, 8
 
@@ -26,10 +27,10 @@ def build(**changes) -> Affinity:
 
 
 class TestGames:
-    def test_omega_trains_the_regressor_alone(self, z, keys):
+    def test_omega_trains_the_regressor_alone(self, z, seeds):
         f = build()
         z = [v.requires_grad_() for v in z]
-        f.loss(z, keys(N))['loss_affinity'].backward()
+        f.loss(z, seeds(N))['loss_affinity'].backward()
         assert all(v.grad is None for v in z)
         assert all(
             p.grad is not None and p.grad.abs().sum() > 0 for p in f.f[-1].parameters()
@@ -43,12 +44,12 @@ class TestGames:
         assert all(p.grad is None for p in f.parameters())
 
     @pytest.mark.parametrize('norm', NORMS)
-    def test_descending_the_push_lowers_the_affinity(self, z, keys, norm):
+    def test_descending_the_push_lowers_the_affinity(self, z, seeds, norm):
         f = build(norm=norm)
         optimizer = torch.optim.SGD(f.parameters(), lr=0.1)
         for _ in range(50):
             optimizer.zero_grad()
-            f.loss(z, keys(N))['loss_affinity'].backward()
+            f.loss(z, seeds(N))['loss_affinity'].backward()
             optimizer.step()
         z = [v.clone().requires_grad_() for v in z]
         before = f.push(z)
@@ -57,16 +58,16 @@ class TestGames:
         assert f.push(moved) < before
 
     @pytest.mark.parametrize('norm', NORMS)
-    def test_learns_to_tell_pairs_apart(self, keys, norm):
+    def test_learns_to_tell_pairs_apart(self, seeds, norm):
         """Twenty steps lower Omega from chance; the AUC follows."""
         centres = F.normalize(torch.randn(64, DIM), dim=1)
         z = [F.normalize(centres + 0.1 * torch.randn(64, DIM), dim=1) for _ in range(2)]
         f = build(norm=norm)
         optimizer = torch.optim.SGD(f.parameters(), lr=0.3, momentum=0.9)
-        first = last = f.loss(z, keys(64))
+        first = last = f.loss(z, seeds(64))
         for _ in range(60):
             optimizer.zero_grad()
-            last = f.loss(z, keys(64))
+            last = f.loss(z, seeds(64))
             last['loss_affinity'].backward()
             optimizer.step()
         assert last['loss_affinity'] < 0.9 * first['loss_affinity']
@@ -75,13 +76,13 @@ class TestGames:
 
 
 class TestPairs:
-    def test_negatives_are_other_images(self, keys):
+    def test_negatives_are_other_images(self, seeds):
         """Sample n is paired with N - 1 - n, in both orders."""
         z = [
             torch.arange(float(N))[:, None].repeat(1, DIM),
             100 + torch.arange(float(N))[:, None].repeat(1, DIM),
         ]
-        positive, negative = build(noise=0.0).pairs(z, keys(N))
+        positive, negative = build(noise=0.0).pairs(z, seeds(N))
         first, second = (half[:, 0] % 100 for half in negative.chunk(2, dim=1))
         assert torch.equal(second, N - 1 - first)
         first, second = (half[:, 0] % 100 for half in positive.chunk(2, dim=1))
@@ -98,14 +99,14 @@ class TestPairs:
         other = build(negatives=negatives).other_image(z)
         assert (other != z).all()
 
-    def test_one_image_has_no_negative(self, keys):
+    def test_one_image_has_no_negative(self, seeds):
         with pytest.raises(ValueError, match='negatives from another image'):
-            build().loss([torch.randn(1, DIM)] * 2, keys(1))
+            build().loss([torch.randn(1, DIM)] * 2, seeds(1))
 
-    def test_noise_is_on_positives_and_belongs_to_the_sample(self, z, keys):
+    def test_noise_is_on_positives_and_belongs_to_the_sample(self, z, seeds):
         f = build(noise=0.3)
-        positive, negative = f.pairs(z, keys(N))
-        clean, clean_negative = build(noise=0.0).pairs(z, keys(N))
+        positive, negative = f.pairs(z, seeds(N))
+        clean, clean_negative = build(noise=0.0).pairs(z, seeds(N))
         noise = positive - clean
         assert torch.equal(negative, clean_negative)
         half = N
@@ -113,19 +114,19 @@ class TestPairs:
         torch.testing.assert_close(noise[:half], noise[half:].roll(DIM, dims=1))
         assert not torch.equal(noise[:half, :DIM], noise[:half, DIM:])
         mixed = torch.randperm(N)
-        again, _ = f.pairs([v[mixed] for v in z], keys(N)[mixed])
+        again, _ = f.pairs([v[mixed] for v in z], seeds(N)[mixed])
         torch.testing.assert_close(again[:half], positive[:half][mixed])
-        assert not torch.equal(f.pairs(z, keys(N, epoch=1))[0], positive)
+        assert not torch.equal(f.pairs(z, seeds(N, epoch=1))[0], positive)
 
-    def test_noise_has_the_releases_size(self, keys):
+    def test_noise_has_the_releases_size(self, seeds):
         f = Affinity(dim=64, norm='none', noise=0.3)
         z = [torch.zeros(512, 64)] * 2
-        noise = f.pairs(z, keys(512))[0]
+        noise = f.pairs(z, seeds(512))[0]
         assert noise.std().item() == pytest.approx(0.3 / math.sqrt(64), rel=0.02)
 
-    def test_more_locals_make_all_pairs(self, keys):
+    def test_more_locals_make_all_pairs(self, seeds):
         z = [torch.full((4, DIM), float(i)) for i in range(3)]
-        positive, negative = build(noise=0.0).pairs(z, keys(4))
+        positive, negative = build(noise=0.0).pairs(z, seeds(4))
         assert len(positive) == len(negative) == 3 * 2 * 4
         got = {
             (a.item(), b.item())
@@ -156,7 +157,7 @@ def softplus(x: np.ndarray) -> np.ndarray:
 class TestNumbers:
     @pytest.mark.parametrize('norm', ['joint_bn', 'separate_bn', 'none'])
     @pytest.mark.parametrize('objective', ['logistic', 'difference'])
-    def test_omega_in_numpy(self, z, keys, norm, objective):
+    def test_omega_in_numpy(self, z, seeds, norm, objective):
         f = build(norm=norm, objective=objective, noise=0.0)
         a, b = (v.numpy().astype(np.float64) for v in z)
         reverse = np.arange(N)[::-1]
@@ -171,7 +172,7 @@ class TestNumbers:
             want = softplus(-pos).mean() + softplus(neg).mean()
         else:
             want = neg.mean() - pos.mean()
-        got = f.loss(z, keys(N))['loss_affinity'].item()
+        got = f.loss(z, seeds(N))['loss_affinity'].item()
         assert got == pytest.approx(want, abs=1e-5)
 
     def test_push_in_numpy(self, z):
@@ -182,22 +183,22 @@ class TestNumbers:
         ).mean()
         assert f.push(z).item() == pytest.approx(want, abs=1e-5)
 
-    def test_chance_is_two_log_two(self, z, keys):
+    def test_chance_is_two_log_two(self, z, seeds):
         f = build()
         torch.nn.init.zeros_(f.f[-1].weight), torch.nn.init.zeros_(f.f[-1].bias)
-        out = f.loss(z, keys(N))
+        out = f.loss(z, seeds(N))
         assert out['loss_affinity'].item() == pytest.approx(2 * math.log(2))
         assert out['auc_affinity'].item() == pytest.approx(0.5)
         assert f.push(z).item() == pytest.approx(math.log(2))
 
-    def test_cosine_of_locals(self, z, keys):
-        out = build(noise=0.0).loss(z, keys(N))
+    def test_cosine_of_locals(self, z, seeds):
+        out = build(noise=0.0).loss(z, seeds(N))
         assert out['cos_ll'].item() == pytest.approx(
             (z[0] * z[1]).sum(1).mean().item(), abs=1e-6
         )
 
 
-def test_a_batch_per_label_hides_what_was_learnt(keys):
+def test_a_batch_per_label_hides_what_was_learnt(seeds):
     """Spec, section 3: positives and negatives in batches of their own.
 
     Each is normalised by its own statistics. On the same clustered embeddings the
@@ -212,7 +213,7 @@ def test_a_batch_per_label_hides_what_was_learnt(keys):
             centres = torch.randn(128, 16)
             z = [F.normalize(centres + 0.3 * torch.randn(128, 16), dim=1) for _ in range(2)]
             optimizer.zero_grad()
-            out = f.loss(z, keys(128, epoch=step))
+            out = f.loss(z, seeds(128, epoch=step))
             out['loss_affinity'].backward()
             optimizer.step()
         reached[norm] = {name: value.item() for name, value in out.items()}
@@ -222,13 +223,13 @@ def test_a_batch_per_label_hides_what_was_learnt(keys):
     assert separate['auc_affinity'] < joint['auc_affinity'] - 0.05
 
 
-def test_the_logged_auc_is_of_a_mixed_batch(z, keys):
+def test_the_logged_auc_is_of_a_mixed_batch(z, seeds):
     """`separate_bn`: f in evaluation mode, not what it said batch by batch."""
     f = build(norm='separate_bn', noise=0.0)
     for epoch in range(5):
-        f.loss(z, keys(N, epoch=epoch))
-    positive, negative = f.pairs(z, keys(N))
-    out = f.loss(z, keys(N))
+        f.loss(z, seeds(N, epoch=epoch))
+    positive, negative = f.pairs(z, seeds(N))
+    out = f.loss(z, seeds(N))
     f.eval()
     want = auc(*(f.f(pairs).squeeze(1) for pairs in (positive, negative)))
     assert out['auc_affinity'].item() == pytest.approx(want.item())

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import build, cgh
+from helpers import build, cgh, tick
 from torch import nn
 
 from mmlogo.config import configs_folder, load_config
 from mmlogo.models.heads import RelationHead
 from mmlogo.models.necks import HypercolumnNeck
+from mmlogo.models.parts.clock import Clock
 from mmlogo.models.parts.queue import AlignedQueues
-from mmlogo.models.parts.schedule import Ramp, TrainingLength
+from mmlogo.models.parts.ramp import Ramp
 from mmlogo.registry import MODELS
 
 N, D, LENGTH = 5, 6, 9
@@ -182,37 +183,30 @@ class TestRelationHead:
 class TestRamp:
     def ramp(self, epochs: int = 2) -> Ramp:
         ramp = Ramp(epochs=epochs)
-        ramp.expect(TrainingLength(updates=1, steps_per_epoch=4))
+        ramp.clock = Clock(updates=1, steps_per_epoch=4)
         return ramp
 
     def test_rises_by_step_and_stays(self):
-        ramp = self.ramp()
-        values = [ramp.advance() for _ in range(11)]
+        ramp, values = self.ramp(), []
+        for step in range(11):
+            ramp.clock.tell(iteration=step, update=0)
+            values.append(ramp.value())
         assert values == [step / 8 for step in range(8)] + [1.0] * 3
 
-    def test_is_exact_after_a_checkpoint(self):
-        ramp, resumed = self.ramp(), self.ramp()
-        for _ in range(3):
-            ramp.advance()
-        resumed.load_state_dict(ramp.state_dict())
-        assert [ramp.advance() for _ in range(4)] == [resumed.advance() for _ in range(4)]
-
-    def test_begins_anew_in_a_new_training(self):
-        ramp = self.ramp()
-        ramp.advance(), ramp.advance()
-        ramp.restart()
-        assert ramp.advance() == 0.0
+    def test_has_no_state(self):
+        """Its value is the clock's: a resume needs nothing, a new training begins at 0."""
+        assert self.ramp().state_dict() == {}
 
     def test_refuses_less_than_no_epochs(self):
         with pytest.raises(ValueError, match='a ramp over -1 epochs'):
             Ramp(epochs=-1)
 
     def test_without_epochs_it_is_one(self):
-        assert Ramp(epochs=0).advance() == 1.0
+        assert Ramp(epochs=0).value() == 1.0
 
     def test_says_what_it_does_not_know(self):
-        with pytest.raises(ValueError, match=r"Ramp does not .*type='ShareLengthHook'"):
-            Ramp(epochs=1).advance()
+        with pytest.raises(ValueError, match=r"Ramp has no clock.*type='ClockHook'"):
+            Ramp(epochs=1).value()
 
 
 class TestAlignedQueues:
@@ -233,14 +227,15 @@ class TestAlignedQueues:
             torch.testing.assert_close(keys.norm(dim=1), torch.ones(4))
 
 
-def test_contrast_gives_way_to_relations(photo_images, keys):
+def test_contrast_gives_way_to_relations(photo_images, seeds):
     """With 4 steps an epoch and a ramp of 2: after step 8 no InfoNCE is computed."""
     model = build(cgh())
     seen = []
     for step in range(10):
-        data = dict(inputs=photo_images[:8], key=keys(8, epoch=step))
+        data = dict(inputs=photo_images[:8], seeds=seeds(8, epoch=step))
         losses = model.loss(**model.data_preprocessor(data, True))
         seen.append(set(losses))
+        tick(model)
     assert ['loss_contrast' in names for names in seen] == [True] * 8 + [False] * 2
 
 
@@ -256,13 +251,13 @@ def test_sizes_are_the_published_ones():
     assert millions(neck.global_mlp) == pytest.approx(10.49, abs=0.005)
 
 
-def test_queues_hold_the_same_images(photo_images, keys):
+def test_queues_hold_the_same_images(photo_images, seeds):
     """Row j of both is a key of image j of the batch."""
     model = build(cgh())
     seen = []
     loss = model.head.loss
     model.head.loss = lambda query, key, *rest: seen.append(key) or loss(query, key, *rest)
-    data = model.data_preprocessor(dict(inputs=photo_images, key=keys(32)), True)
+    data = model.data_preprocessor(dict(inputs=photo_images, seeds=seeds(32)), True)
     model.loss(**data)
     for queued, key in zip(model.queues.negatives(), seen[0], strict=True):
         torch.testing.assert_close(queued[:32], key)

@@ -75,59 +75,59 @@ class TestInfoNCE:
         assert torch.equal(got, pull(q, k, n))
 
 
-def terms(head, z, keys, **state):
-    return head.loss(z[:2], z[2:], [v.detach() for v in z[:2]], keys(N), **state)
+def terms(head, z, seeds, **state):
+    return head.loss(z[:2], z[2:], [v.detach() for v in z[:2]], seeds(N), **state)
 
 
 class TestLoGoHead:
-    def test_in_numpy(self, z, keys):
+    def test_in_numpy(self, z, seeds):
         """Mean of two gg and four lg cosines, predictor included."""
         head = build()
-        p = [head.pull.query(v).detach().numpy().astype(np.float64) for v in z]
+        p = [head.prepare(v).detach().numpy().astype(np.float64) for v in z]
         t = [v.detach().numpy().astype(np.float64) for v in z]
 
         def l_s(a, b):
             a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
             return -(a * b).sum(1).mean()
 
-        out = terms(head, z, keys)
+        out = terms(head, z, seeds)
         gg = l_s(p[0], t[1]) + l_s(p[1], t[0])
         lg = sum(l_s(p[i], t[g]) for i in (2, 3) for g in (0, 1))
         assert out['loss_gg'].item() == pytest.approx(gg / 6, abs=1e-6)
         assert out['loss_lg'].item() == pytest.approx(lg / 6, abs=1e-6)
         assert out['loss_ll'].item() == pytest.approx(0.5 * out['push'].item())
 
-    def test_sum_is_the_papers_form(self, z, keys):
+    def test_sum_is_the_papers_form(self, z, seeds):
         torch.manual_seed(1)
         mean = build()
         torch.manual_seed(1)
         total = build(reduction='sum')
-        a, b = terms(mean, z, keys), terms(total, z, keys)
+        a, b = terms(mean, z, seeds), terms(total, z, seeds)
         assert b['loss_gg'].item() == pytest.approx(3 * a['loss_gg'].item(), rel=1e-5)
         assert b['loss_lg'].item() == pytest.approx(6 * a['loss_lg'].item(), rel=1e-5)
 
-    def test_one_sided_pulls_the_first_to_the_second(self, z, keys):
+    def test_one_sided_pulls_the_first_to_the_second(self, z, seeds):
         head = contrastive(gg_pairs='one_sided', affinity=None)
-        terms(head, z, keys, negatives=torch.randn(4, DIM))['loss_gg'].backward()
+        terms(head, z, seeds, negatives=torch.randn(4, DIM))['loss_gg'].backward()
         assert z[0].grad.abs().sum() > 0
         assert z[1].grad is None
 
-    def test_l_lg_moves_locals_alone(self, z, keys):
+    def test_l_lg_moves_locals_alone(self, z, seeds):
         """Equation 4: the targets are held, though they are the globals themselves."""
         head = build(affinity=None)
-        head.loss(z[:2], z[2:], z[:2], keys(N))['loss_lg'].backward()
+        head.loss(z[:2], z[2:], z[:2], seeds(N))['loss_lg'].backward()
         assert all(v.grad is None for v in z[:2])
         assert all(v.grad.abs().sum() > 0 for v in z[2:])
 
-    def test_gg_targets_are_held(self, z, keys):
+    def test_gg_targets_are_held(self, z, seeds):
         """Without the stop-gradient view 2 would feel being a target."""
         head = build(affinity=None, gg_pairs='one_sided')
-        head.loss(z[:2], z[2:], z[:2], keys(N))['loss_gg'].backward()
+        head.loss(z[:2], z[2:], z[:2], seeds(N))['loss_gg'].backward()
         assert z[1].grad is None
 
-    def test_l_ll_and_omega_share_no_gradient(self, z, keys):
+    def test_l_ll_and_omega_share_no_gradient(self, z, seeds):
         head = build()
-        out = terms(head, z, keys)
+        out = terms(head, z, seeds)
         omega = torch.autograd.grad(
             out['loss_affinity'], z, retain_graph=True, allow_unused=True
         )
@@ -141,17 +141,17 @@ class TestLoGoHead:
         assert moved[0] is None
         assert moved[2].abs().sum() > 0
 
-    def test_push_ratio_weighs_gradients(self, z, keys):
+    def test_push_ratio_weighs_gradients(self, z, seeds):
         head = build(push_ratio=0.015)
-        out = terms(head, z, keys)
+        out = terms(head, z, seeds)
         pull = torch.autograd.grad(out['loss_lg'], z[2:], retain_graph=True)
         push = torch.autograd.grad(out['loss_ll'], z[2:])
         norms = [torch.cat([g.flatten() for g in gs]).norm() for gs in (push, pull)]
         assert (norms[0] / norms[1]).item() == pytest.approx(0.015, rel=1e-4)
         assert out['push_ratio'].item() == pytest.approx(0.015, rel=1e-4)
 
-    def test_logs_the_ratio_that_lambda_gives(self, z, keys):
-        out = terms(build(lambda_ll=0.3), z, keys)
+    def test_logs_the_ratio_that_lambda_gives(self, z, seeds):
+        out = terms(build(lambda_ll=0.3), z, seeds)
         pull = torch.autograd.grad(out['loss_lg'], z[2:], retain_graph=True)
         push = torch.autograd.grad(out['loss_ll'], z[2:])
         norms = [torch.cat([g.flatten() for g in gs]).norm() for gs in (push, pull)]
@@ -159,12 +159,12 @@ class TestLoGoHead:
             (norms[0] / norms[1]).item(), rel=1e-4
         )
 
-    def test_more_globals_and_locals(self, keys):
+    def test_more_globals_and_locals(self, seeds):
         z = [torch.randn(N, DIM) for _ in range(6)]
         head = contrastive(affinity=None)
         negatives = torch.randn(4, DIM)
-        out = head.loss(z[:3], z[3:], z[:3], keys(N), negatives=negatives)
-        q = [head.pull.query(v) for v in z]
+        out = head.loss(z[:3], z[3:], z[:3], seeds(N), negatives=negatives)
+        q = [head.prepare(v) for v in z]
         gg = [
             head.pull(q[a], z[b], negatives) for a in range(3) for b in range(3) if a != b
         ]
@@ -172,13 +172,17 @@ class TestLoGoHead:
         assert out['loss_gg'].item() == pytest.approx(sum(gg).item() / 15, rel=1e-5)
         assert out['loss_lg'].item() == pytest.approx(sum(lg).item() / 15, rel=1e-5)
 
-    def test_no_locals_leave_gg(self, z, keys):
-        out = build().loss(z[:2], [], z[:2], keys(N))
+    def test_no_locals_leave_gg(self, z, seeds):
+        out = build(affinity=None).loss(z[:2], [], z[:2], seeds(N))
         assert list(out) == ['loss_gg']
 
-    def test_diagnostics_are_not_summed(self, z, keys):
+    def test_an_affinity_needs_locals(self, z, seeds):
+        with pytest.raises(ValueError, match=r'set model\.head\.affinity=None'):
+            build().loss(z[:2], [], z[:2], seeds(N))
+
+    def test_diagnostics_are_not_summed(self, z, seeds):
         """MMEngine adds every key with `loss` in it."""
-        assert [k for k in terms(build(), z, keys) if 'loss' in k] == [
+        assert [k for k in terms(build(), z, seeds) if 'loss' in k] == [
             'loss_gg',
             'loss_lg',
             'loss_ll',

@@ -162,7 +162,7 @@ class TestPredictHead:
 
 
 class TestLEWELB:
-    def test_starts_near_four(self, photo_images, keys):
+    def test_starts_near_four(self, photo_images, seeds):
         """Predictors know nothing yet: cosines near 0 in 256 dimensions."""
         norm_cfg = dict(type='BN')
         width = dict(in_channels=256, hid_channels=64, out_channels=256)
@@ -175,13 +175,13 @@ class TestLEWELB:
                 ),
             )
         )
-        data = model.data_preprocessor(dict(inputs=photo_images, key=keys(32)), True)
+        data = model.data_preprocessor(dict(inputs=photo_images, seeds=seeds(32)), True)
         losses = model(**data, mode='loss')
         assert sum(losses.values()).item() == pytest.approx(4, abs=0.3)
 
-    def test_is_symmetric_over_the_two_views(self, photo_images, keys):
+    def test_is_symmetric_over_the_two_views(self, photo_images, seeds):
         model = build(lewel_b())
-        views = model.data_preprocessor(dict(inputs=photo_images, key=keys(32)), True)
+        views = model.data_preprocessor(dict(inputs=photo_images, seeds=seeds(32)), True)
         state = {k: v.clone() for k, v in model.state_dict().items()}
         there = model.loss(views['inputs'])
         model.load_state_dict(state)
@@ -190,10 +190,10 @@ class TestLEWELB:
             torch.testing.assert_close(there[name], back[name])
 
     @pytest.mark.parametrize('statistics', ['averaged', 'own'])
-    def test_teacher_normalises_as_told(self, photo_images, keys, statistics):
+    def test_teacher_normalises_as_told(self, photo_images, seeds, statistics):
         teacher = dict(momentum=0.9, statistics=statistics)
         model = build(lewel_b(teacher=teacher))
-        data = model.data_preprocessor(dict(inputs=photo_images, key=keys(32)), True)
+        data = model.data_preprocessor(dict(inputs=photo_images, seeds=seeds(32)), True)
         model.loss(**data)
         whole = model.teacher(data['inputs'][0])[0]
         part = model.teacher(data['inputs'][0][:8])[0]
@@ -206,7 +206,7 @@ class TestContrastHead:
     def test_is_the_plain_loops(self):
         head = AlignedContrastHead(temperature=0.2, lambda_z=0.25)
         query, key = (
-            head.unit((torch.randn(4, 6), torch.randn(4, 6, 3))) for _ in range(2)
+            head.prepare((torch.randn(4, 6), torch.randn(4, 6, 3))) for _ in range(2)
         )
         negatives = tuple(F.normalize(torch.randn(10, 6), dim=1) for _ in range(2))
 
@@ -229,17 +229,17 @@ class TestContrastHead:
 
 
 class TestRepresentative:
-    def test_random_is_one_of_the_images_own(self, keys):
+    def test_random_is_one_of_the_images_own(self, seeds):
         u = torch.randn(64, 5, 4)
-        chosen = Representative('random')(u, keys(64))
+        chosen = Representative('random')(u, seeds(64))
         index = [(u[n] == chosen[n, :, None]).all(0).nonzero().item() for n in range(64)]
         assert sorted(set(index)) == [0, 1, 2, 3]
-        assert torch.equal(chosen, Representative('random')(u, keys(64)))
-        assert not torch.equal(chosen, Representative('random')(u, keys(64, epoch=1)))
+        assert torch.equal(chosen, Representative('random')(u, seeds(64)))
+        assert not torch.equal(chosen, Representative('random')(u, seeds(64, epoch=1)))
 
-    def test_mean_is_a_direction(self, keys):
+    def test_mean_is_a_direction(self, seeds):
         u = F.normalize(torch.randn(6, 5, 4), dim=1)
-        mean = Representative('mean')(u, keys(6))
+        mean = Representative('mean')(u, seeds(6))
         torch.testing.assert_close(mean, F.normalize(u.sum(2), dim=1))
 
     def test_refuses_others(self):
@@ -261,7 +261,7 @@ class TestRepresentative:
         ),
     ],
 )
-def test_queues_hold_the_same_images(changes, photo_images, keys):
+def test_queues_hold_the_same_images(changes, photo_images, seeds):
     """Row j of the second queue is an aligned vector of the image of row j."""
     model = build(lewel_m(**changes))
     seen = []
@@ -269,7 +269,7 @@ def test_queues_hold_the_same_images(changes, photo_images, keys):
     model.head.loss = lambda query, key, negatives: (
         seen.append(key) or loss(query, key, negatives)
     )
-    data = model.data_preprocessor(dict(inputs=photo_images, key=keys(32)), True)
+    data = model.data_preprocessor(dict(inputs=photo_images, seeds=seeds(32)), True)
     model.loss(**data)
     z, u = model.queues.negatives()
     torch.testing.assert_close(z[:32], seen[0][0])

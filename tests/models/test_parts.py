@@ -14,17 +14,13 @@ from jaxtyping import TypeCheckError
 from torch import nn
 
 from mmlogo.models.parts import shuffle
-from mmlogo.models.parts.counter import Counter
+from mmlogo.models.parts.clock import Clock
 from mmlogo.models.parts.frozen import call_frozen
-from mmlogo.models.parts.norms import (
-    SplitBatchNorm2d,
-    fitted_statistics,
-    running_statistics,
-)
-from mmlogo.models.parts.pairs import GlobalLocal, roles_of
+from mmlogo.models.parts.norms import SplitBatchNorm2d
+from mmlogo.models.parts.pairs import GlobalLocal, num_globals_of
 from mmlogo.models.parts.queue import Queue
-from mmlogo.models.parts.schedule import TrainingLength
 from mmlogo.models.parts.shuffle import shuffle_order, shuffled
+from mmlogo.models.parts.statistics import frozen_statistics, refit_statistics
 from mmlogo.models.parts.teacher import Teacher
 
 
@@ -35,7 +31,7 @@ class TestQueue:
         for batch in batches:
             queue.enqueue(batch)
         assert queue.keys.squeeze().tolist() == [3, 3, 1, 1, 2, 2]
-        assert queue.pointer.value == 2
+        assert queue.pointer == 2
 
     def test_a_snapshot_does_not_change(self):
         queue = Queue(length=4, dim=2)
@@ -58,16 +54,23 @@ class TestQueue:
     def test_pointer_survives_a_checkpoint(self):
         queue, other = Queue(length=6, dim=1), Queue(length=6, dim=1)
         queue.enqueue(torch.ones(2, 1))
-        assert other.pointer.value == 0  # the cached value must not outlive the load
         other.load_state_dict(queue.state_dict())
-        assert other.pointer.value == 2
+        other.enqueue(torch.full((2, 1), 2.0))
+        assert other.keys[:4].squeeze().tolist() == [1, 1, 2, 2]
 
+    def test_reads_the_pointer_of_older_checkpoints(self):
+        queue = Queue(length=6, dim=1)
+        state = dict(queue.state_dict())
+        state['pointer.count'] = state.pop('pointer') + 4
+        queue.load_state_dict(state)
+        assert queue.pointer == 4
 
-def test_counter_is_a_buffer_and_an_int():
-    counter = Counter()
-    counter.set(7)
-    assert counter.value == 7
-    assert int(counter.state_dict()['count']) == 7
+    def test_a_batch_of_another_size_goes_over_the_end(self):
+        queue = Queue(length=6, dim=1)
+        queue.enqueue(torch.ones(2, 1))
+        for value in (2.0, 3.0):
+            queue.enqueue(torch.full((3, 1), value))
+        assert queue.keys.squeeze().tolist() == [3, 3, 2, 2, 2, 3]
 
 
 class Pooled(nn.Module):
@@ -97,21 +100,36 @@ def step(module: nn.Module) -> None:
             p.add_(1.0)
 
 
+def teach(student, **arguments) -> Teacher:
+    """A teacher of 20 updates that has followed its student's initial weights."""
+    backbone, neck = student
+    teacher = Teacher(backbone=backbone, neck=neck, **arguments)
+    teacher.clock = Clock(updates=20, steps_per_epoch=4)
+    teacher.follow(backbone=backbone, neck=neck)
+    return teacher
+
+
+def follow(teacher: Teacher, student, update: int | None = None) -> None:
+    """What a forward does after one more optimiser step, or after `update` of them."""
+    update = teacher.clock.update + 1 if update is None else update
+    teacher.clock.tell(iteration=update, update=update)
+    teacher.follow(backbone=student[0], neck=student[1])
+
+
 class TestTeacher:
     def test_follows_by_the_formula(self, student):
-        backbone, neck = student
-        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
-        teacher.follow(backbone=backbone, neck=neck)
+        teacher = teach(student, momentum=0.9)
         before = [p.clone() for p in teacher.parameters()]
-        step(backbone), step(neck)
-        teacher.follow(backbone=backbone, neck=neck)
-        new = [*backbone.parameters(), *neck.parameters()]
+        step(student[0]), step(student[1])
+        follow(teacher, student)
+        new = [p for part in student for p in part.parameters()]
         for old, p, q in zip(before, teacher.parameters(), new, strict=True):
             torch.testing.assert_close(p, 0.9 * old + 0.1 * q)
 
     def test_starts_as_the_student_even_if_that_was_initialised_later(self, student):
         backbone, neck = student
         teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
+        teacher.clock = Clock(updates=20, steps_per_epoch=4)
         step(backbone)
         backbone[1].running_mean.fill_(3.0)
         teacher.follow(backbone=backbone, neck=neck)
@@ -119,65 +137,78 @@ class TestTeacher:
             assert torch.equal(p, q)
         assert torch.equal(teacher.backbone[1].running_mean, torch.full((4,), 3.0))
 
+    def test_needs_a_clock(self, student):
+        teacher = Teacher(backbone=student[0], neck=student[1], momentum=0.9)
+        with pytest.raises(ValueError, match=r"Teacher has no clock.*type='ClockHook'"):
+            teacher.follow(backbone=student[0], neck=student[1])
+
     def test_moves_once_per_optimiser_step(self, student):
-        backbone, neck = student
-        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5)
-        optimizer = torch.optim.SGD([*backbone.parameters(), *neck.parameters()], lr=0.1)
-
-        def micro_batch() -> None:
-            teacher.follow(backbone=backbone, neck=neck)
-            neck(backbone(torch.rand(2, 3, 8, 8)))[0].sum().backward()
-
-        micro_batch()
-        optimizer.step(), optimizer.zero_grad()
-        micro_batch()
+        """However many micro-batches make it, and whatever they change in BatchNorm."""
+        teacher = teach(student, momentum=0.5)
+        step(student[0])
+        follow(teacher, student)
         once = [p.clone() for p in teacher.parameters()]
-        micro_batch()
+        step(student[0])
+        for _ in range(2):
+            follow(teacher, student, update=1)
         assert all(
             torch.equal(a, b) for a, b in zip(once, teacher.parameters(), strict=True)
         )
-        assert teacher.updates.value == 2
+
+    def test_stands_still_in_evaluation(self, student):
+        teacher = teach(student, momentum=0.5).eval()
+        before = [p.clone() for p in teacher.parameters()]
+        step(student[0])
+        follow(teacher, student)
+        assert all(
+            torch.equal(a, b) for a, b in zip(before, teacher.parameters(), strict=True)
+        )
+        follow(teacher.train(), student, update=1)  # the update was not lost
+        assert not torch.equal(before[0], next(teacher.parameters()))
 
     def test_a_new_training_of_old_weights_begins_with_a_step(self, student):
         """Its first forward finds a teacher and a student that were loaded."""
-        backbone, neck = student
-        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5)
-        teacher.updates.set(7)
-        teacher.restart()
+        old = teach(student, momentum=0.5)
+        old.at = 7
+        teacher = Teacher(backbone=student[0], neck=student[1], momentum=0.5)
+        teacher.load_state_dict(old.state_dict())
+        teacher.clock = Clock(updates=20, steps_per_epoch=4)
         before = [p.clone() for p in teacher.parameters()]
-        with torch.no_grad():
-            next(backbone.parameters()).add_(1.0)  # weights of the student's own
-        for want in (1, 2):
-            teacher.follow(backbone=backbone, neck=neck)
-            assert teacher.updates.value == want
+        step(student[0])  # weights of the student's own
+        for update, moves in ((0, False), (1, True)):
+            follow(teacher, student, update)
             moved = any(
                 not torch.equal(a, b)
                 for a, b in zip(before, teacher.parameters(), strict=True)
             )
-            assert moved is (want == 2)
-            with torch.no_grad():
-                [p.mul_(0.9) for m in student for p in m.parameters()]
+            assert moved is moves
+            step(student[0])
 
-    @pytest.mark.parametrize('case', ['fused', 'frozen stem'])
-    def test_moves_whatever_the_optimiser_does_to_versions(self, student, case):
-        """Fused optimisers do not count versions, a frozen stem has none to count."""
-        backbone, neck = student
-        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5)
-        if case == 'frozen stem':
-            backbone[0].requires_grad_(False)
-        trained = [p for m in student for p in m.parameters() if p.requires_grad]
-        optimizer = torch.optim.SGD(trained, lr=0.1, fused=case == 'fused')
-        for _ in range(3):
-            teacher.follow(backbone=backbone, neck=neck)
-            neck(backbone(torch.rand(2, 3, 8, 8)))[0].sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        assert teacher.updates.value == 3
+    @pytest.mark.parametrize(('update', 'moves'), [(3, False), (4, True)])
+    def test_a_resumed_run_makes_the_update_that_was_not_made(self, student, update, moves):
+        """Of a run that was saved between two batches of one step it was made already."""
+        saved = teach(student, momentum=0.5)
+        saved.at = 3
+        teacher = Teacher(backbone=student[0], neck=student[1], momentum=0.5)
+        teacher.load_state_dict(saved.state_dict())
+        teacher.clock = Clock(updates=20, steps_per_epoch=4)
+        before = next(teacher.parameters()).clone()
+        step(student[0])
+        follow(teacher, student, update)
+        assert (not torch.equal(before, next(teacher.parameters()))) is moves
+
+    def test_reads_older_checkpoints(self, student):
+        """They counted the copy of the first weights as an update."""
+        state = dict(teach(student, momentum=0.5).state_dict())
+        del state['_extra_state']
+        state['updates.count'] = torch.tensor(4)
+        teacher = Teacher(backbone=student[0], neck=student[1], momentum=0.5)
+        teacher.load_state_dict(state)
+        assert teacher.at == 3
 
     def test_keeps_its_own_batch_statistics(self, student):
-        backbone, neck = student
-        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
-        teacher.follow(backbone=backbone, neck=neck)
+        backbone, _ = student
+        teacher = teach(student, momentum=0.9)
         backbone(torch.rand(4, 3, 8, 8))
         assert torch.equal(teacher.backbone[1].running_mean, torch.zeros(4))
         teacher(torch.rand(4, 3, 8, 8))
@@ -191,40 +222,38 @@ class TestTeacher:
 
     def test_moves_with_the_model(self, student):
         backbone, neck = student
-        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.5).double()
-        teacher.follow(backbone=backbone.double(), neck=neck.double())
+        teacher = teach(student, momentum=0.5).double()
+        backbone.double(), neck.double()
         step(backbone)
-        teacher.follow(backbone=backbone, neck=neck)
+        follow(teacher, student)
         gap = next(backbone.parameters()) - next(teacher.backbone.parameters())
         torch.testing.assert_close(gap, torch.full_like(gap, 0.5))
 
     def test_next_update_is_the_same_after_a_checkpoint(self, student):
         backbone, neck = student
-        teacher = Teacher(backbone=backbone, neck=neck, momentum=0.9)
-        teacher.follow(backbone=backbone, neck=neck)
+        teacher = teach(student, momentum=0.9)
         step(backbone)
         resumed = Teacher(backbone=backbone, neck=neck, momentum=0.9)
         resumed.load_state_dict(copy.deepcopy(teacher.state_dict()))
+        resumed.clock = Clock(updates=20, steps_per_epoch=4)
+        before = next(teacher.parameters()).clone()
         for one in (teacher, resumed):
-            one.follow(backbone=backbone, neck=neck)
+            follow(one, student, update=1)
+        assert not torch.equal(before, next(teacher.parameters()))
         for p, q in zip(teacher.parameters(), resumed.parameters(), strict=True):
             assert torch.equal(p, q)
 
     def eman(self, student, momentum: float = 0.75) -> Teacher:
-        backbone, neck = student
-        arguments = dict(backbone=backbone, neck=neck, momentum=momentum)
-        teacher = Teacher(**arguments, statistics='averaged')
-        teacher.follow(backbone=backbone, neck=neck)
-        return teacher
+        return teach(student, momentum=momentum, statistics='averaged')
 
     def test_eman_averages_statistics_as_parameters(self, student):
-        backbone, neck = student
+        backbone, _ = student
         teacher = self.eman(student)
         for _ in range(3):
             backbone(torch.rand(4, 3, 8, 8) + 1)
         before = {k: v.clone() for k, v in teacher.backbone[1].named_buffers()}
         step(backbone)
-        teacher.follow(backbone=backbone, neck=neck)
+        follow(teacher, student)
         for name in ('running_mean', 'running_var'):
             expected = 0.75 * before[name] + 0.25 * getattr(backbone[1], name)
             torch.testing.assert_close(getattr(teacher.backbone[1], name), expected)
@@ -247,11 +276,11 @@ class TestTeacher:
 
     def test_eman_follows_after_train_and_eval(self, student):
         """Its modules stay in evaluation mode; it moves all the same."""
-        backbone, neck = student
+        backbone, _ = student
         teacher = self.eman(student).eval().train()
         step(backbone)
         before = next(teacher.parameters()).clone()
-        teacher.follow(backbone=backbone, neck=neck)
+        follow(teacher, student)
         assert not torch.equal(next(teacher.parameters()), before)
 
     def test_eman_moves_with_the_model(self, student):
@@ -261,23 +290,21 @@ class TestTeacher:
         teacher.double(), backbone.double(), neck.double()
         backbone(torch.rand(4, 3, 8, 8).double() + 1)
         step(backbone)
-        teacher.follow(backbone=backbone, neck=neck)
+        follow(teacher, student)
         assert torch.equal(
             teacher.backbone[1].running_mean, 0.25 * backbone[1].running_mean
         )
 
     def test_cosine_momentum_is_the_formula_per_update(self, student):
-        backbone, neck = student
-        arguments = dict(backbone=backbone, neck=neck, momentum=0.9)
-        teacher = Teacher(**arguments, schedule='cosine')
-        teacher.expect(TrainingLength(updates=4, steps_per_epoch=1))
-        teacher.follow(backbone=backbone, neck=neck)
+        backbone, _ = student
+        teacher = teach(student, momentum=0.9, schedule='cosine')
+        teacher.clock = Clock(updates=4, steps_per_epoch=1)
         for t in range(5):
             m = 1 - 0.1 * (math.cos(math.pi * t / 4) + 1) / 2
-            assert teacher.momentum == pytest.approx(m)
+            assert teacher.momentum(t) == pytest.approx(m)
             before = next(teacher.parameters()).clone()
             step(backbone)
-            teacher.follow(backbone=backbone, neck=neck)
+            follow(teacher, student)
             expected = m * before + (1 - m) * next(backbone.parameters())
             torch.testing.assert_close(next(teacher.parameters()), expected)
 
@@ -337,47 +364,47 @@ class TestSplitBN:
             SplitBatchNorm2d(2, num_splits=4)(torch.randn(n, 2, 2, 2))
 
 
-def test_running_statistics_stay_or_follow():
+def test_running_statistics_are_frozen_or_follow():
     norm, x = nn.BatchNorm2d(2), torch.randn(4, 2, 3, 3) + 5
-    with running_statistics(norm, follow=False):
+    with frozen_statistics(norm):
         norm(x)
     assert torch.equal(norm.running_mean, torch.zeros(2))
-    with running_statistics(norm, follow=True):
+    with frozen_statistics(norm, unless=True):
         norm(x)
     assert (norm.running_mean > 0.3).all()
     assert norm.momentum == 0.1
 
 
 class TestShuffle:
-    def test_gives_every_sample_its_own_key(self, keys):
+    def test_gives_every_sample_its_own_key(self, seeds):
         x = torch.arange(10.0)[:, None]
-        double, same = shuffled(lambda v: (v * 2, v), x, keys(10), 0)
+        double, same = shuffled(lambda v: (v * 2, v), x, seeds(10), 0)
         assert torch.equal(double, x * 2)
         assert torch.equal(same, x)
 
-    def test_encodes_in_another_order(self, keys):
+    def test_encodes_in_another_order(self, seeds):
         seen = []
         x = torch.arange(32.0)[:, None]
-        shuffled(lambda v: seen.append(v) or (v,), x, keys(32), 0)
+        shuffled(lambda v: seen.append(v) or (v,), x, seeds(32), 0)
         assert not torch.equal(seen[0], x)
         assert torch.equal(seen[0].sort(0).values, x)
 
-    def test_order_depends_on_epoch_and_view_alone(self, keys):
+    def test_order_depends_on_epoch_and_view_alone(self, seeds):
         orders = [
-            shuffle_order(keys(64), 0),
-            shuffle_order(keys(64), 1),
-            shuffle_order(keys(64, epoch=1), 0),
-            shuffle_order(keys(64, seed=1), 0),
+            shuffle_order(seeds(64), 0),
+            shuffle_order(seeds(64), 1),
+            shuffle_order(seeds(64, epoch=1), 0),
+            shuffle_order(seeds(64, seed=1), 0),
         ]
-        assert torch.equal(orders[0], shuffle_order(keys(64), 0))
+        assert torch.equal(orders[0], shuffle_order(seeds(64), 0))
         for a in range(4):
             assert torch.equal(orders[a].sort().values, torch.arange(64))
             for b in range(a):
                 assert not torch.equal(orders[a], orders[b])
 
-    def test_moves_whole_samples_whatever_their_order(self, keys):
+    def test_moves_whole_samples_whatever_their_order(self, seeds):
         """The order of the samples in the batch does not change who sits where."""
-        k, mixed = keys(16), torch.randperm(16)
+        k, mixed = seeds(16), torch.randperm(16)
         assert torch.equal(k[shuffle_order(k, 0)], k[mixed][shuffle_order(k[mixed], 0)])
 
 
@@ -421,12 +448,12 @@ class TestRoles:
     def test_who_knows_the_roles(self):
         unknowing, knowing = nn.Identity(), nn.Identity()
         knowing.num_globals, knowing.num_locals = 3, 2
-        assert roles_of(knowing, None) == (3, 2)
-        assert roles_of(unknowing, 2) == (2, None)
+        assert num_globals_of(knowing, None) == 3
+        assert num_globals_of(unknowing, 2) == 2
         with pytest.raises(ValueError, match='does not say which views are global'):
-            roles_of(unknowing, None)
+            num_globals_of(unknowing, None)
         with pytest.raises(ValueError, match='num_globals=2, but the data preprocessor'):
-            roles_of(knowing, 2)
+            num_globals_of(knowing, 2)
 
 
 def test_shapes_are_checked_at_the_seams():
@@ -435,12 +462,12 @@ def test_shapes_are_checked_at_the_seams():
         Queue(length=4, dim=2).enqueue(torch.zeros(2, 2, 1))
 
 
-def test_numpy_has_the_same_shuffled_bn(keys):
+def test_numpy_has_the_same_shuffled_bn(seeds):
     """Split BN after a shuffle, against a loop over parts in NumPy."""
     x = torch.randn(8, 3, 2, 2)
     split = SplitBatchNorm2d(3, num_splits=2)
-    (got,) = shuffled(lambda v: (split(v).flatten(1),), x, keys(8), 0)
-    order, a = shuffle_order(keys(8), 0).numpy(), x.numpy().astype(np.float64)
+    (got,) = shuffled(lambda v: (split(v).flatten(1),), x, seeds(8), 0)
+    order, a = shuffle_order(seeds(8), 0).numpy(), x.numpy().astype(np.float64)
     want = np.zeros_like(a)
     for part in range(2):
         rows = order[part::2]
@@ -455,11 +482,11 @@ def test_numpy_has_the_same_shuffled_bn(keys):
     )
 
 
-def test_fitted_statistics_are_the_batches_and_go_away():
+def test_refit_statistics_are_the_batches_and_go_away():
     norm, batches = nn.BatchNorm2d(2), [torch.randn(4, 2, 3, 3) * 2 + i for i in range(3)]
     norm(batches[0])
     before = {name: value.clone() for name, value in norm.named_buffers()}
-    with fitted_statistics(norm) as count_batch:
+    with refit_statistics(norm) as count_batch:
         for x in batches:
             count_batch()
             norm(x)

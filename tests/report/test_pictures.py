@@ -39,7 +39,7 @@ def test_views_are_those_of_the_preprocessor(images):
     preprocessor = MultiCropPreprocessor(
         views=dict(g=GLOBAL, l=LOCAL), mean=(0, 0, 0), std=(255, 255, 255)
     )
-    trained_on = preprocessor(dict(inputs=images, key=KEYS), True)['inputs']
+    trained_on = preprocessor(dict(inputs=images, seeds=KEYS), True)['inputs']
     for place, spec in enumerate(SPECS):
         for n in range(len(images)):
             shown, _, _ = make_view(images[n], KEYS[n], place, spec)

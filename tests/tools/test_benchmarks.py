@@ -28,8 +28,10 @@ SCALE = dict(mean=(127.0,) * 3, std=(64.0,) * 3)
 # --- labelled views ------------------------------------------------------------------
 
 
-def test_a_labelled_view_is_the_view_with_its_label(photo_images, keys):
-    batch = dict(inputs=photo_images[:4], key=keys(4), gt_label=torch.tensor([3, 1, 0, 2]))
+def test_a_labelled_view_is_the_view_with_its_label(photo_images, seeds):
+    batch = dict(
+        inputs=photo_images[:4], seeds=seeds(4), gt_label=torch.tensor([3, 1, 0, 2])
+    )
     plain = MultiCropPreprocessor(views=CROP, **SCALE)
     labelled = LabelledPreprocessor(views=CROP, **SCALE)
     for training in (True, False):
@@ -41,20 +43,20 @@ def test_a_labelled_view_is_the_view_with_its_label(photo_images, keys):
     assert labelled(ready_cut, True)['inputs'].shape == (4, 3, 16, 16)
 
 
-def test_what_labelled_views_refuse(photo_images, keys):
+def test_what_labelled_views_refuse(photo_images, seeds):
     two = dict(crop=dict(CROP['crop'], count=2))
     with pytest.raises(ValueError, match='one view of an image and these are 2'):
         LabelledPreprocessor(views=two, **SCALE)
     with pytest.raises(ValueError, match='mixes no images; leave train_cfg out'):
         LabelledPreprocessor(views=CROP, batch_augments=dict(augments=[]), **SCALE)
-    batch = dict(inputs=photo_images[:2], key=keys(2))
+    batch = dict(inputs=photo_images[:2], seeds=seeds(2))
     for labels in ({}, dict(gt_label=torch.tensor([0, -1]))):
         with pytest.raises(ValueError, match='these images have none; use a labelled'):
             LabelledPreprocessor(views=CROP, **SCALE)(batch | labels, True)
 
 
 @pytest.mark.parametrize('frozen_stages', [4, 3, -1])
-def test_a_linear_step_leaves_a_frozen_trunk_alone(frozen_stages, photo_images, keys):
+def test_a_linear_step_leaves_a_frozen_trunk_alone(frozen_stages, photo_images, seeds):
     """Weights and statistics; and the same step moves what is not frozen."""
     init_default_scope('mmlogo')
     cfg = load_config('mmlogo::benchmarks/linear_r18w16_cifar10_5k.py')
@@ -65,7 +67,7 @@ def test_a_linear_step_leaves_a_frozen_trunk_alone(frozen_stages, photo_images, 
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    batch = dict(inputs=photo_images[:8], key=keys(8), gt_label=torch.arange(8))
+    batch = dict(inputs=photo_images[:8], seeds=seeds(8), gt_label=torch.arange(8))
     model.train_step(batch, wrapper)
     moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
     assert {'head.fc.weight', 'head.fc.bias'} <= moved
@@ -469,10 +471,10 @@ def test_what_is_refused(pretrained, tmp_path, tiny_tree):
     tool('train', *words, '--cfg-options', 'default_hooks.pretrained=None')
 
 
-def test_labels_are_rows_of_the_batch_not_copies_of_single_numbers(photo_images, keys):
+def test_labels_are_rows_of_the_batch_not_copies_of_single_numbers(photo_images, seeds):
     """mmpretrain would read 0-dimensional ones with `.item()`, a GPU's wait for each."""
     labels = torch.tensor([3, 1, 2])
-    batch = dict(inputs=photo_images[:3], key=keys(3), gt_label=labels)
+    batch = dict(inputs=photo_images[:3], seeds=seeds(3), gt_label=labels)
     samples = LabelledPreprocessor(views=CROP, **SCALE)(batch, True)['data_samples']
     start = labels.untyped_storage().data_ptr()
     assert [s.gt_label.untyped_storage().data_ptr() for s in samples] == [start] * 3

@@ -15,6 +15,7 @@ from helpers import (
     byol,
     cgh,
     encoder,
+    give_clock,
     lewel_b,
     lewel_m,
     logo_head,
@@ -22,19 +23,19 @@ from helpers import (
     moco_logo,
     simsiam,
     simsiam_logo,
-    tell_length,
+    tick,
 )
 from mmengine.dist import broadcast, get_dist_info
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmlogo.engine.knn_loop import shared_statistics
 from mmlogo.engine.wrapper import AnyDeviceDataParallel
 from mmlogo.evaluation import Features, KNNMetric, assemble
 from mmlogo.models.parts.gather import gather_batch, own_rows
-from mmlogo.models.parts.norms import AllReduceBN, average_statistics
+from mmlogo.models.parts.norms import AllReduceBN
 from mmlogo.models.parts.shuffle import shuffled
+from mmlogo.models.parts.statistics import average_statistics, broadcast_statistics
 from mmlogo.registry import MODELS
 
 pytestmark = pytest.mark.slow
@@ -89,7 +90,7 @@ def train(cfg: dict, resumed: int | None = None) -> dict:
     init_default_scope('mmlogo')
     torch.manual_seed(0)
     model = MODELS.build(cfg).double().train()
-    tell_length(model)
+    give_clock(model)
     if world_size > 1:
         wrapped: nn.Module = AnyDeviceDataParallel(model)
     else:
@@ -103,8 +104,8 @@ def train(cfg: dict, resumed: int | None = None) -> dict:
             for value in model.state_dict().values():
                 broadcast(value)
         index = torch.arange(step * N, (step + 1) * N)
-        key = torch.stack((torch.zeros(N).long(), torch.full((N,), step), index), dim=1)
-        batch = dict(inputs=images()[index % 24], key=key)
+        seeds = torch.stack((torch.zeros(N).long(), torch.full((N,), step), index), dim=1)
+        batch = dict(inputs=images()[index % 24], seeds=seeds)
         batch = {name: value[rank::world_size] for name, value in batch.items()}
         data = model.data_preprocessor(batch, True)
         data['inputs'] = [view.double() for view in data['inputs']]
@@ -114,6 +115,7 @@ def train(cfg: dict, resumed: int | None = None) -> dict:
         total.backward()
         gradients |= {f'{step} {k}': p.grad.clone() for k, p in parameters.items()}
         optimizer.step()
+        tick(model)
         # the AUCs and cosines are the rank's own
         losses = [v.detach() for k, v in terms.items() if 'loss' in k or k == 'push_ratio']
         log.append(gather_batch(torch.stack(losses)[None]).mean(0))
@@ -127,7 +129,8 @@ def parts() -> dict:
     rank, world_size = get_dist_info()
     generator = torch.Generator().manual_seed(1)
     everything = torch.randn(12, 3, 2, 2, generator=generator, dtype=torch.float64) * 3 + 1
-    key = torch.stack([torch.zeros(12).long()] * 2 + [torch.arange(12)], dim=1)
+    seeds = torch.stack([torch.zeros(12).long()] * 2 + [torch.arange(12)], dim=1)
+    own_seeds = seeds[rank::world_size]
     x = everything[rank::world_size].clone().requires_grad_()
     norm = AllReduceBN(3).double()
     out = norm(x)
@@ -152,7 +155,7 @@ def parts() -> dict:
         gathered=gather_batch(x),
         own=torch.equal(own_rows(gather_batch(x)), x),
         shuffled=gather_batch(
-            shuffled(lambda v: (v.flatten(1) * 2,), x.detach(), key[rank::world_size], 0)[0]
+            shuffled(lambda v: (v.flatten(1) * 2,), x.detach(), own_seeds, 0)[0]
         ),
         assembled=tuple(assemble([padded])),
         knn=KNNMetric(k=(1, 20)).score(bank, query),
@@ -168,7 +171,7 @@ def statistics_of_knn() -> Tensor:
     norm = nn.BatchNorm2d(1)
     own = get_dist_info()[0] + 3.0
     norm.running_mean.fill_(own)
-    with shared_statistics(nn.Sequential(norm)):
+    with broadcast_statistics(nn.Sequential(norm)):
         inside = norm.running_mean.clone()
     assert norm.running_mean.item() == own
     return inside

@@ -25,7 +25,7 @@ from mmlogo.views import (
     MultiCrop,
     MultiCropPreprocessor,
     PackImage,
-    SampleKey,
+    SeededIndex,
     ViewSpec,
     parse_views,
 )
@@ -82,12 +82,12 @@ def assert_close(got: Tensor, expected: list[Tensor] | Tensor, atol: float = 1e-
 
 @pytest.mark.parametrize('size', [32, 28, 16, 7, 48])
 @pytest.mark.parametrize('shape', [(32, 32), (24, 32), (32, 20)])
-def test_crop_is_resized_crop_then_flip(photo_images, keys, device, size, shape) -> None:
+def test_crop_is_resized_crop_then_flip(photo_images, seeds, device, size, shape) -> None:
     height, width = shape
     images = photo_images[:, :, :height, :width].contiguous()
     spec = ViewSpec(size=size, scale=(0.05, 1.0))
-    boxes = draw_boxes(keys(len(images)), 0, spec, height, width)
-    flip = draw_look(keys(len(images)), 0, spec).flip
+    boxes = draw_boxes(seeds(len(images)), 0, spec, height, width)
+    flip = draw_look(seeds(len(images)), 0, spec).flip
     assert 0 < flip.sum() < len(flip)
     got = crop(images.to(device), boxes.to(device), flip.to(device), size)
     expected = []
@@ -109,11 +109,11 @@ OPERATIONS = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF
 
 
 @pytest.mark.parametrize('operation', range(4), ids=[f.__name__ for f in OPERATIONS])
-def test_each_jitter_is_torchvisions(unit, keys, device, operation) -> None:
+def test_each_jitter_is_torchvisions(unit, seeds, device, operation) -> None:
     strengths = [0.0, 0.0, 0.0, 0.0]
     strengths[operation] = 0.5 if operation == 3 else 0.9
     spec = ViewSpec(size=32, scale=(1, 1), jitter=tuple(strengths), jitter_p=1.0)
-    look = draw_look(keys(len(unit)), 0, spec)
+    look = draw_look(seeds(len(unit)), 0, spec)
     factors = look.factors[:, operation].tolist()
     expected = [OPERATIONS[operation](x, f) for x, f in zip(unit, factors, strict=True)]
     assert_close(change_colours(unit.to(device), look, spec), expected)
@@ -126,10 +126,10 @@ def jittered(x: Tensor, look: Look, n: int) -> Tensor:
     return x
 
 
-def test_the_four_jitters_come_in_each_samples_own_order(unit, keys, device) -> None:
+def test_the_four_jitters_come_in_each_samples_own_order(unit, seeds, device) -> None:
     spec = ViewSpec(size=32, scale=(1, 1), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=0.8)
     images = unit.repeat(3, 1, 1, 1)
-    look = draw_look(keys(len(images)), 0, spec)
+    look = draw_look(seeds(len(images)), 0, spec)
     assert len(look.order.unique(dim=0)) > 20
     assert 0 < look.jitter.sum() < len(images)
     expected = [jittered(x, look, n) for n, x in enumerate(images)]
@@ -148,9 +148,9 @@ def test_hue_is_right_on_gray_and_on_ties_of_channels(device) -> None:
         assert_close(got[0], TF.adjust_hue(x[0], turns))
 
 
-def test_gray_is_torchvisions(unit, keys, device) -> None:
+def test_gray_is_torchvisions(unit, seeds, device) -> None:
     spec = ViewSpec(size=32, scale=(1, 1), gray=0.5)
-    look = draw_look(keys(len(unit)), 0, spec)
+    look = draw_look(seeds(len(unit)), 0, spec)
     assert 0 < look.gray.sum() < len(unit)
     expected = [
         TF.rgb_to_grayscale(x, num_output_channels=3) if gray else x
@@ -159,10 +159,10 @@ def test_gray_is_torchvisions(unit, keys, device) -> None:
     assert_close(change_colours(unit.to(device), look, spec), expected)
 
 
-def test_blur_is_torchvisions(unit, keys, device) -> None:
+def test_blur_is_torchvisions(unit, seeds, device) -> None:
     spec = ViewSpec(size=32, scale=(1, 1), blur=0.5, blur_sigma=(0.1, 2.0))
     assert spec.blur_reach == 6  # three standard deviations
-    look = draw_look(keys(len(unit)), 0, spec)
+    look = draw_look(seeds(len(unit)), 0, spec)
     assert 0 < look.blur.sum() < len(unit)
     expected = [
         TF.gaussian_blur(x, [13, 13], [sigma.item()] * 2) if blurred else x
@@ -181,11 +181,11 @@ def test_blur_of_a_view_smaller_than_its_kernel(unit, device) -> None:
     assert_close(got, expected)
 
 
-def test_solarize_is_torchvisions(unit, keys, device) -> None:
+def test_solarize_is_torchvisions(unit, seeds, device) -> None:
     # two thresholds, of which 128 is a value that pixels have
     for threshold in (128.0, 100.5):
         spec = ViewSpec(size=32, scale=(1, 1), solarize=0.5, solarize_threshold=threshold)
-        look = draw_look(keys(len(unit)), 0, spec)
+        look = draw_look(seeds(len(unit)), 0, spec)
         assert 0 < look.solarize.sum() < len(unit)
         expected = [
             TF.solarize(x, threshold / 255) if solarized else x
@@ -194,10 +194,10 @@ def test_solarize_is_torchvisions(unit, keys, device) -> None:
         assert_close(change_colours(unit.to(device), look, spec), expected)
 
 
-def test_a_batch_of_views_is_torchvisions_pipeline(photo_images, keys, device) -> None:
-    k = keys(len(photo_images), epoch=2, seed=7)
+def test_a_batch_of_views_is_torchvisions_pipeline(photo_images, seeds, device) -> None:
+    k = seeds(len(photo_images), epoch=2, seed=7)
     module = preprocessor(VIEWS).to(device)
-    out = module(dict(inputs=photo_images, key=k), training=True)
+    out = module(dict(inputs=photo_images, seeds=k), training=True)
     assert [tuple(x.shape[1:]) for x in out['inputs']] == [(3, 32, 32)] * 2 + [
         (3, 16, 16)
     ] * 2
@@ -221,7 +221,7 @@ def test_a_batch_of_views_is_torchvisions_pipeline(photo_images, keys, device) -
         # solarisation jumps: a value within rounding of the threshold may fall on
         # either side of it
         assert (difference > 1e-4).float().mean() < 1e-4
-    assert torch.equal(out['data_samples'].cpu(), k)
+    assert torch.equal(out['data_samples'].rows.cpu(), k)
 
 
 # --- how parameters are drawn --------------------------------------------------------
@@ -255,10 +255,10 @@ def naive_box(attempts: list, spec: ViewSpec, height: int, width: int) -> list[i
         ((3, 3), (0.01, 0.2)),  # boxes round to nothing
     ],
 )
-def test_boxes_are_the_naive_loops(keys, shape, scale) -> None:
+def test_boxes_are_the_naive_loops(seeds, shape, scale) -> None:
     spec = ViewSpec(size=8, scale=scale)
     for view in (0, 3):
-        k = keys(300, epoch=1, seed=4)
+        k = seeds(300, epoch=1, seed=4)
         numbers = uniform(k, [view], range(10))[0].transpose(0, 1)
         expected = [naive_box(attempts, spec, *shape) for attempts in numbers.tolist()]
         assert draw_boxes(k, view, spec, *shape).tolist() == expected
@@ -273,21 +273,21 @@ def test_boxes_are_the_naive_loops(keys, shape, scale) -> None:
         ((32, 32), (3 / 4, 3 / 4), [0, 4, 32, 24]),
     ],
 )
-def test_where_no_attempt_fits_the_crop_is_central(keys, shape, ratio, box) -> None:
+def test_where_no_attempt_fits_the_crop_is_central(seeds, shape, ratio, box) -> None:
     spec = ViewSpec(size=8, scale=(0.95, 1.0), ratio=ratio)
-    assert draw_boxes(keys(50), 0, spec, *shape).tolist() == [box] * 50
+    assert draw_boxes(seeds(50), 0, spec, *shape).tolist() == [box] * 50
 
 
 @pytest.mark.parametrize(
     ('shape', 'scale'), [((32, 32), (0.2, 1.0)), ((48, 64), (0.05, 0.4))]
 )
-def test_boxes_are_distributed_as_torchvisions(keys, shape, scale) -> None:
+def test_boxes_are_distributed_as_torchvisions(seeds, shape, scale) -> None:
     n = 6000
     image, ratio = torch.zeros(1, *shape), [3 / 4, 4 / 3]
     theirs = torch.tensor(
         [RandomResizedCrop.get_params(image, list(scale), ratio) for _ in range(n)]
     )
-    ours = draw_boxes(keys(n), 0, ViewSpec(size=8, scale=scale), *shape)
+    ours = draw_boxes(seeds(n), 0, ViewSpec(size=8, scale=scale), *shape)
     for one, other in zip(statistics(ours), statistics(theirs), strict=True):
         for moment in (one - other, (one - one.mean()) ** 2 - (other - other.mean()) ** 2):
             # the difference of two means of n in its own standard errors
@@ -300,9 +300,9 @@ def statistics(boxes: Tensor) -> Iterator[Tensor]:
     yield from (h * w, (w / h).log(), top, left)
 
 
-def test_switches_have_their_frequencies_and_are_independent(keys) -> None:
+def test_switches_have_their_frequencies_and_are_independent(seeds) -> None:
     n, p = 20_000, dict(flip=0.5, jitter_p=0.8, gray=0.2, blur=0.35, solarize=0.1)
-    look = draw_look(keys(n), 0, ViewSpec(size=8, scale=(1, 1), **p))
+    look = draw_look(seeds(n), 0, ViewSpec(size=8, scale=(1, 1), **p))
     switches = torch.stack(
         (look.flip, look.jitter, look.gray, look.blur, look.solarize), dim=1
     ).double()
@@ -314,18 +314,18 @@ def test_switches_have_their_frequencies_and_are_independent(keys) -> None:
     assert (correlation - torch.eye(6)).abs().max() < 0.03
 
 
-def test_a_probability_of_zero_or_one_is_certain(keys) -> None:
+def test_a_probability_of_zero_or_one_is_certain(seeds) -> None:
     for p in (0.0, 1.0):
         names = dict(flip=p, jitter_p=p, gray=p, blur=p, solarize=p)
-        look = draw_look(keys(1000), 0, ViewSpec(size=8, scale=(1, 1), **names))
+        look = draw_look(seeds(1000), 0, ViewSpec(size=8, scale=(1, 1), **names))
         for drawn in (look.flip, look.jitter, look.gray, look.blur, look.solarize):
             assert bool((drawn == bool(p)).all())
 
 
-def test_factors_are_uniform_in_torchvisions_ranges(keys) -> None:
+def test_factors_are_uniform_in_torchvisions_ranges(seeds) -> None:
     n = 20_000
     spec = ViewSpec(size=8, scale=(1, 1), jitter=(0.4, 1.5, 0.8, 0.1), jitter_p=1.0)
-    factors = draw_look(keys(n), 0, spec).factors
+    factors = draw_look(seeds(n), 0, spec).factors
     ranges = [(0.6, 1.4), (0.0, 2.5), (0.2, 1.8), (-0.1, 0.1)]
     for column, (low, high) in zip(factors.unbind(1), ranges, strict=True):
         width = high - low
@@ -335,9 +335,9 @@ def test_factors_are_uniform_in_torchvisions_ranges(keys) -> None:
     assert (torch.corrcoef(factors.T) - torch.eye(4)).abs().max() < 0.03
 
 
-def test_every_order_of_the_jitters_is_equally_likely(keys) -> None:
+def test_every_order_of_the_jitters_is_equally_likely(seeds) -> None:
     n = 12_000
-    order = draw_look(keys(n), 0, ViewSpec(size=8, scale=(1, 1))).order
+    order = draw_look(seeds(n), 0, ViewSpec(size=8, scale=(1, 1))).order
     orders, counts = order.unique(dim=0, return_counts=True)
     assert len(orders) == 24
     assert torch.equal(order.sort(dim=1).values, torch.arange(4).expand(n, 4))
@@ -345,9 +345,9 @@ def test_every_order_of_the_jitters_is_equally_likely(keys) -> None:
     assert (counts - n / 24).abs().max() < 90
 
 
-def test_blur_sigmas_are_uniform_in_their_range(keys) -> None:
+def test_blur_sigmas_are_uniform_in_their_range(seeds) -> None:
     spec = ViewSpec(size=8, scale=(1, 1), blur=1.0, blur_sigma=(0.3, 1.7))
-    sigma = draw_look(keys(20_000), 0, spec).sigma
+    sigma = draw_look(seeds(20_000), 0, spec).sigma
     assert 0.3 <= sigma.min() < 0.303
     assert 1.697 < sigma.max() <= 1.7
     assert sigma.mean().item() == pytest.approx(1.0, abs=0.012)
@@ -360,14 +360,14 @@ def parameters(k: Tensor, view: int = 0) -> Tensor:
     return torch.cat((boxes, look.factors, look.sigma[:, None]), dim=1)
 
 
-def test_parameters_differ_between_epochs_views_samples_and_seeds(keys) -> None:
+def test_parameters_differ_between_epochs_views_samples_and_seeds(seeds) -> None:
     n = 100
-    base = parameters(keys(n))
+    base = parameters(seeds(n))
     assert len(base.unique(dim=0)) == n
     others = (
-        parameters(keys(n, epoch=1)),
-        parameters(keys(n, seed=1)),
-        parameters(keys(n), view=1),
+        parameters(seeds(n, epoch=1)),
+        parameters(seeds(n, seed=1)),
+        parameters(seeds(n), view=1),
     )
     for other in others:
         # box coordinates repeat now and then; real-valued parameters do not
@@ -376,15 +376,15 @@ def test_parameters_differ_between_epochs_views_samples_and_seeds(keys) -> None:
     assert not (others[0][:, 4:] == others[1][:, 4:]).any()
 
 
-def test_every_choice_is_made_anew_for_each_view_epoch_and_seed(keys) -> None:
+def test_every_choice_is_made_anew_for_each_view_epoch_and_seed(seeds) -> None:
     n = 2000
     halves = dict(flip=0.5, jitter_p=0.5, gray=0.5, blur=0.5, solarize=0.5)
     spec = ViewSpec(size=8, scale=(0.2, 1.0), jitter=(0.4,) * 4, **halves)
-    base = draw_look(keys(n), 0, spec)
+    base = draw_look(seeds(n), 0, spec)
     others = (
-        draw_look(keys(n, epoch=1), 0, spec),
-        draw_look(keys(n, seed=1), 0, spec),
-        draw_look(keys(n), 1, spec),
+        draw_look(seeds(n, epoch=1), 0, spec),
+        draw_look(seeds(n, seed=1), 0, spec),
+        draw_look(seeds(n), 1, spec),
     )
     for other in others:
         for name, one, two in zip(Look._fields, base, other, strict=True):
@@ -393,8 +393,8 @@ def test_every_choice_is_made_anew_for_each_view_epoch_and_seed(keys) -> None:
             assert agreement < (0.55 if one.dtype == torch.bool else 0.07), name
 
 
-def test_parameters_do_not_depend_on_the_rest_of_the_batch(keys) -> None:
-    k, mixed = keys(40), torch.randperm(40)
+def test_parameters_do_not_depend_on_the_rest_of_the_batch(seeds) -> None:
+    k, mixed = seeds(40), torch.randperm(40)
     whole = parameters(k)
     assert torch.equal(parameters(k[mixed]), whole[mixed])
     assert torch.equal(parameters(k[7:8]), whole[7:8])
@@ -409,21 +409,23 @@ def cut_by_workers(images: Tensor, k: Tensor, views: dict) -> dict:
     samples = []
     for image, (seed, epoch, index) in zip(images, k.tolist(), strict=True):
         results = dict(img=image.permute(1, 2, 0).numpy())
-        samples.append(transform({**results, 'sample_idx': SampleKey(index, epoch, seed)}))
+        samples.append(
+            transform({**results, 'sample_idx': SeededIndex(index, epoch, seed)})
+        )
     return default_collate(samples)
 
 
-def test_both_roads_give_the_same_views(photo_images, keys, device) -> None:
-    k = keys(len(photo_images), epoch=5, seed=3)
+def test_both_roads_give_the_same_views(photo_images, seeds, device) -> None:
+    k = seeds(len(photo_images), epoch=5, seed=3)
     # one view that is smaller than its crop: shrinking is where antialiasing shows
     shrunk = dict(role='local', size=10, scale=(0.3, 1.0))
     views = {**CROPS, 'shrunk': shrunk}
     module = raw(views).to(device)
-    here = module(dict(inputs=photo_images, key=k), training=True)
+    here = module(dict(inputs=photo_images, seeds=k), training=True)
     cut = cut_by_workers(photo_images, k, views)
     assert all(x.dtype == torch.uint8 for x in cut['inputs'])
     there = module(cut, training=True)
-    assert torch.equal(here['data_samples'], there['data_samples'])
+    assert torch.equal(here['data_samples'].rows, there['data_samples'].rows)
     for x, y in zip(here['inputs'], there['inputs'], strict=True):
         assert x.shape == y.shape
         difference = (x - y).abs()
@@ -432,11 +434,11 @@ def test_both_roads_give_the_same_views(photo_images, keys, device) -> None:
         assert difference.mean() <= 0.3 / 255
 
 
-def test_both_roads_give_the_same_colours(photo_images, keys) -> None:
-    k = keys(len(photo_images))
+def test_both_roads_give_the_same_colours(photo_images, seeds) -> None:
+    k = seeds(len(photo_images))
     views = {kind: {**s, **COLOURS, 'solarize': 0.0} for kind, s in CROPS.items()}
     module = raw(views)
-    here = module(dict(inputs=photo_images, key=k), training=True)['inputs']
+    here = module(dict(inputs=photo_images, seeds=k), training=True)['inputs']
     there = module(cut_by_workers(photo_images, k, views), training=True)['inputs']
     for x, y in zip(here, there, strict=True):
         assert (x - y).abs().mean() < 0.5 / 255
@@ -445,9 +447,9 @@ def test_both_roads_give_the_same_colours(photo_images, keys) -> None:
 
 
 @pytest.mark.parametrize('road', ['device', 'workers'])
-def test_autocast_does_not_reach_the_views(photo_images, keys, device, road) -> None:
-    k = keys(len(photo_images))
-    data = dict(inputs=photo_images, key=k)
+def test_autocast_does_not_reach_the_views(photo_images, seeds, device, road) -> None:
+    k = seeds(len(photo_images))
+    data = dict(inputs=photo_images, seeds=k)
     if road == 'workers':
         data = cut_by_workers(photo_images, k, VIEWS)
     module = preprocessor(VIEWS).to(device)
@@ -484,7 +486,7 @@ def epochs(dataset: Dataset, workers: int, persistent: bool, **kwargs) -> list[l
 
 
 def fingerprint(batch: dict) -> str:
-    parts = [x.numpy().tobytes() for x in (*batch['inputs'], batch['data_samples'])]
+    parts = [x.numpy().tobytes() for x in (*batch['inputs'], *batch['data_samples'])]
     return hashlib.sha256(b''.join(parts)).hexdigest()
 
 
@@ -519,10 +521,10 @@ def test_file_views_do_not_depend_on_workers(tiny_tree) -> None:
     assert_same_for_all_workers(lambda *setting: epochs(dataset, *setting))
 
 
-def test_a_seed_changes_every_batch(photo_images, keys) -> None:
+def test_a_seed_changes_every_batch(photo_images, seeds) -> None:
     module = preprocessor(VIEWS)
     hashes = {
-        fingerprint(module(dict(inputs=photo_images, key=keys(32, e, s)), training=True))
+        fingerprint(module(dict(inputs=photo_images, seeds=seeds(32, e, s)), training=True))
         for e in range(2)
         for s in range(2)
     }
@@ -551,7 +553,7 @@ def test_load_image_names_the_file_and_the_sample(tmp_path, content) -> None:
     path = tmp_path / 'broken.jpg'
     if content is not None:
         path.write_bytes(content)
-    results = dict(img_path=str(path), sample_idx=SampleKey(17, 0, 0))
+    results = dict(img_path=str(path), sample_idx=SeededIndex(17, 0, 0))
     with pytest.raises(
         OSError, match=r'(?s)broken\.jpg.*sample 17.*replace or remove the file'
     ):
@@ -566,11 +568,11 @@ def test_a_truncated_image_is_refused(tmp_path, photo_images, kind) -> None:
     assert LoadImage()(dict(img_path=str(path)))['img'].shape == (32, 32, 3)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises(OSError, match=rf'(?s)half\.{kind}.*sample 3'):
-        LoadImage()(dict(img_path=str(path), sample_idx=SampleKey(3, 0, 0)))
+        LoadImage()(dict(img_path=str(path), sample_idx=SeededIndex(3, 0, 0)))
 
 
 def test_multi_crop_without_views_says_where_to_get_them() -> None:
-    results = dict(img=np.zeros((8, 8, 3), np.uint8), sample_idx=SampleKey(0, 0, 0))
+    results = dict(img=np.zeros((8, 8, 3), np.uint8), sample_idx=SeededIndex(0, 0, 0))
     with pytest.raises(ValueError, match=r'MultiCrop has no views.*ShareViewsHook'):
         MultiCrop()(results)
 
@@ -589,13 +591,13 @@ def test_a_sampler_without_epochs_is_refused_on_the_device(photo_images) -> None
     sampler = DefaultSampler(dataset)
     loader = DataLoader(dataset, batch_size=4, sampler=sampler, collate_fn=collate_batch)
     batch = next(iter(loader))
-    with pytest.raises(ValueError, match=r"no keys.*sampler=dict\(type='EpochSampler'"):
+    with pytest.raises(ValueError, match=r"no seeds.*sampler=dict\(type='EpochSampler'"):
         preprocessor(VIEWS)(batch, training=True)
 
 
 def test_pack_image(photo_images) -> None:
     image = photo_images[3].permute(1, 2, 0).numpy()
-    packed = PackImage()(dict(img=image, sample_idx=SampleKey(5, 1, 1), gt_label=2))
+    packed = PackImage()(dict(img=image, sample_idx=SeededIndex(5, 1, 1), gt_label=2))
     assert torch.equal(packed['inputs'], photo_images[3])
     assert (packed['sample_idx'], packed['gt_label']) == (5, 2)
     assert type(packed['sample_idx']) is int
@@ -605,27 +607,27 @@ def test_pack_image(photo_images) -> None:
 # --- preprocessor --------------------------------------------------------------------
 
 
-def test_evaluation_only_normalises(photo_images, keys, device) -> None:
+def test_evaluation_only_normalises(photo_images, seeds, device) -> None:
     module = preprocessor(VIEWS).to(device)
     expected = TF.normalize(
         photo_images.float() / 255, [m / 255 for m in MEAN], [s / 255 for s in STD]
     )
-    for extra in ({}, dict(key=keys(32))):
+    for extra in ({}, dict(seeds=seeds(32))):
         out = module(dict(inputs=photo_images, **extra), training=False)
         assert_close(out['inputs'], expected)
         assert out['data_samples'] is None
 
 
-def test_preprocessing_leaves_the_batch_as_it_was(photo_images, keys) -> None:
+def test_preprocessing_leaves_the_batch_as_it_was(photo_images, seeds) -> None:
     before = photo_images.clone()
     module = preprocessor(VIEWS)
-    module(dict(inputs=photo_images, key=keys(32)), training=True)
+    module(dict(inputs=photo_images, seeds=seeds(32)), training=True)
     module(dict(inputs=photo_images), training=False)
     assert torch.equal(photo_images, before)
 
 
-def test_channels_last_is_a_layout_and_no_other_view(photo_images, keys) -> None:
-    data = dict(inputs=photo_images, key=keys(32))
+def test_channels_last_is_a_layout_and_no_other_view(photo_images, seeds) -> None:
+    data = dict(inputs=photo_images, seeds=seeds(32))
     plain = preprocessor(VIEWS)(data, training=True)['inputs']
     last = preprocessor(VIEWS, channels_last=True)(data, training=True)['inputs']
     for x, y in zip(plain, last, strict=True):
@@ -640,8 +642,8 @@ def test_preprocessor_counts_its_views_and_keeps_no_state() -> None:
     assert not module.state_dict()
 
 
-def test_views_cut_for_another_model_are_refused(photo_images, keys) -> None:
-    cut = cut_by_workers(photo_images, keys(32), dict(globals=CROPS['globals']))
+def test_views_cut_for_another_model_are_refused(photo_images, seeds) -> None:
+    cut = cut_by_workers(photo_images, seeds(32), dict(globals=CROPS['globals']))
     with pytest.raises(ValueError, match='pipeline cut 2 views and the model expects 4'):
         preprocessor(VIEWS)(cut, training=True)
 
@@ -720,7 +722,7 @@ def test_views_that_cannot_be_are_refused(views, message) -> None:
         parse_views(views)
 
 
-def test_all_views_at_once_are_each_view(keys):
+def test_all_views_at_once_are_each_view(seeds):
     """Drawing every view in one pass changes no number."""
     specs = [
         ViewSpec(
@@ -728,7 +730,7 @@ def test_all_views_at_once_are_each_view(keys):
         ),
         ViewSpec(role='local', size=4, scale=(0.9, 1.0), gray=0.3, solarize=0.4),
     ]
-    k = keys(50, epoch=3, seed=5)
+    k = seeds(50, epoch=3, seed=5)
     boxes, looks = draw_all_boxes(k, specs, 20, 41), draw_all_looks(k, specs)
     for view, spec in enumerate(specs):
         assert torch.equal(boxes[view], draw_boxes(k, view, spec, 20, 41))

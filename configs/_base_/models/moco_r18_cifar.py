@@ -21,7 +21,7 @@ model = dict(
         norm_cfg=None,
         act_cfg=None,
     ),
-    head=dict(type='InfoNCEPull', temperature=0.1),
+    head=dict(type='ContrastHead', temperature=0.1),
     queue=dict(length=4096, dim=128),
     teacher=dict(momentum=0.99),
 )

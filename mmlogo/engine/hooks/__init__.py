@@ -1,12 +1,12 @@
 """Hooks of a training, one file each."""
 
 from mmlogo.engine.hooks.average_statistics import AverageStatisticsHook
+from mmlogo.engine.hooks.clock import ClockHook
 from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook
 from mmlogo.engine.hooks.online_probe import OnlineProbeHook
 from mmlogo.engine.hooks.pretrained import PretrainedHook
 from mmlogo.engine.hooks.progress import ProgressHook
 from mmlogo.engine.hooks.provenance import ProvenanceHook
-from mmlogo.engine.hooks.share_length import ShareLengthHook
 from mmlogo.engine.hooks.share_views import ShareViewsHook
 from mmlogo.engine.hooks.start_report import StartReportHook
 from mmlogo.engine.hooks.step_info import StepInfoHook
@@ -15,13 +15,13 @@ from mmlogo.engine.hooks.validate_first import ValidateFirstHook
 
 __all__ = [
     'AverageStatisticsHook',
+    'ClockHook',
     'CollapseError',
     'CollapseHook',
     'OnlineProbeHook',
     'PretrainedHook',
     'ProgressHook',
     'ProvenanceHook',
-    'ShareLengthHook',
     'ShareViewsHook',
     'StartReportHook',
     'StepInfoHook',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmengine.hooks import CheckpointHook, Hook
 
 from mmlogo.engine.unwrap import unwrapped
-from mmlogo.models.parts.norms import average_statistics
+from mmlogo.models.parts.statistics import average_statistics
 from mmlogo.registry import HOOKS
 
 

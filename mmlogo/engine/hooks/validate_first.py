@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmlogo.engine.knn_loop import KNNLoop
 from mmlogo.engine.unwrap import unwrapped
-from mmlogo.models.parts.norms import fitted_statistics
+from mmlogo.models.parts.statistics import refit_statistics
 from mmlogo.registry import HOOKS
 
 
@@ -38,7 +38,7 @@ class ValidateFirstHook(Hook):
             sources = {metric.features for metric in runner.val_evaluator.metrics}
             evaluated = [model.backbone] + ([model.neck] if 'neck' in sources else [])
             runner.logger.info('Evaluating the untrained network first')
-            with fitted_statistics(*evaluated) as count_view:
+            with refit_statistics(*evaluated) as count_view:
                 model.train()
                 for data in itertools.islice(runner.train_dataloader, self.fit_batches):
                     views = model.data_preprocessor(data, True)['inputs']

@@ -1,4 +1,7 @@
+"""Objectives. Every head has two verbs, `prepare` and `loss`."""
+
 from mmlogo.models.heads.aligned_heads import AlignedContrastHead, AlignedPredictHead
+from mmlogo.models.heads.contrast_head import ContrastHead
 from mmlogo.models.heads.logo_head import LoGoHead
 from mmlogo.models.heads.pull import CosinePull, InfoNCEPull
 from mmlogo.models.heads.relation_head import RelationHead
@@ -6,6 +9,7 @@ from mmlogo.models.heads.relation_head import RelationHead
 __all__ = [
     'AlignedContrastHead',
     'AlignedPredictHead',
+    'ContrastHead',
     'CosinePull',
     'InfoNCEPull',
     'LoGoHead',

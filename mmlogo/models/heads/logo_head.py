@@ -6,17 +6,17 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmlogo.models.parts.affinity import Affinity
+from mmlogo.models.losses import unit
 from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
 
 GG_PAIRS = dict(symmetric=itertools.permutations, one_sided=itertools.combinations)
+REDUCTIONS = ('mean', 'sum')
 
 
 @MODELS.register_module()
@@ -24,20 +24,26 @@ class LoGoHead(BaseModule):
     """L_gg + L_lg + lambda L_ll, and the regressor's own loss, in one backward.
 
     LoGo, arXiv 2203.17205, equations 3 to 6 and 9. The regressor sees embeddings
-    held constant and the push term a regressor held constant, so the two games
-    share no gradient and one optimiser step plays both.
+    held constant and the push term a regressor held constant. So the two games share no
+    gradient, and one optimiser step plays both.
 
     Args:
-        pull: Config of l_s: `CosinePull` or `InfoNCEPull`.
-        affinity: Config of the regressor; None leaves L_ll out.
-        lambda_ll: lambda, the weight of L_ll beside `reduction`'s form of the
-            pull. The paper's value for its sum, divided by six, beside the mean.
-        push_ratio: Instead of lambda: weigh L_ll so that the norm of its gradient
-            on the local embeddings is this fraction of L_lg's. None uses lambda.
-        reduction: 'mean' over all gg and lg pairs; 'sum', the paper's: the mean
-            of the gg pairs plus the sum of the lg pairs.
-        gg_pairs: 'symmetric', every global to every other; 'one_sided', each to
-            the later ones.
+        pull: Config of l_s, a `CosinePull` or `InfoNCEPull`.
+        affinity: Config of the regressor, an `Affinity`. None leaves L_ll out, as it
+            must be where there are no local views.
+        lambda_ll: Weight of L_ll. The paper's 1e-4 belongs to `reduction='sum'`. With
+            'mean' the pull is six times smaller, so use 1e-4 / 6.
+        push_ratio: With a number, L_ll is weighed so that the norm of its gradient on
+            the local embeddings is this fraction of L_lg's, and lambda is not used.
+            Default: None, which uses lambda.
+        reduction: 'mean', the default, takes the mean over all gg and lg pairs. 'sum'
+            is the paper's form: the mean of the gg pairs plus the sum of the lg pairs.
+        gg_pairs: 'symmetric', the default, pulls every global view to every other.
+            'one_sided' pulls each to the later ones.
+        init_cfg: Initialisation, as in MMEngine. Default: None.
+
+    Raises:
+        ValueError: If `reduction` or `gg_pairs` is neither of its values.
     """
 
     def __init__(
@@ -52,8 +58,8 @@ class LoGoHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if reduction not in ('mean', 'sum'):
-            raise ValueError(f"reduction={reduction!r}, but it must be 'mean' or 'sum'")
+        if reduction not in REDUCTIONS:
+            raise ValueError(f'reduction={reduction!r}, but it must be one of {REDUCTIONS}')
         if gg_pairs not in GG_PAIRS:
             raise ValueError(f'gg_pairs={gg_pairs!r}, but it must be one of {[*GG_PAIRS]}')
         self.pull = MODELS.build(pull)
@@ -61,73 +67,86 @@ class LoGoHead(BaseModule):
         self.lambda_ll, self.push_ratio = lambda_ll, push_ratio
         self.reduction, self.gg_pairs = reduction, gg_pairs
 
+    def prepare(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
+        """Return what of an embedding (N, D) is pulled: h(z), or z at unit norm."""
+        return self.pull.prepare(z)
+
     def loss(
         self,
         z_global: Sequence[Float[Tensor, 'N D']],
         z_local: Sequence[Float[Tensor, 'N D']],
         targets: Sequence[Float[Tensor, 'N D']],
-        keys: Int64[Tensor, 'N 3'],
+        seeds: Int64[Tensor, 'N 3'],
         **state: Tensor,
     ) -> dict[str, Float[Tensor, '']]:
-        """The terms of one step.
+        """Return the terms of one step: loss_gg, loss_lg, loss_ll, loss_affinity.
+
+        Scalars without "loss" in their name are for the log.
 
         Args:
             z_global: G x (N, D), projected global views.
-            z_local: M x (N, D), projected local views; none leaves out lg and ll.
-            targets: G x (N, D), what views are pulled to; global g's is the g-th.
-            keys: (N, 3), the samples' keys.
+            z_local: M x (N, D), projected local views. With none, L_lg and L_ll are
+                left out.
+            targets: G x (N, D), what views are pulled to; target g is of global view g.
+            seeds: (N, 3), the samples' seeds.
             state: What the pull needs besides, such as its negatives.
 
-        Returns:
-            loss_gg, loss_lg, loss_ll, loss_affinity, and diagnostics.
+        Raises:
+            ValueError: If there is an affinity and no local view to push apart.
         """
-        q_global = [self.pull.query(z) for z in z_global]
-        q_local = [self.pull.query(z) for z in z_local]
+        if self.affinity is not None and not z_local:
+            raise ValueError(
+                'head.affinity learns from local views and pushes them apart, and there '
+                'are none; set model.head.affinity=None in the config or by --cfg-options, '
+                'or give the data preprocessor local views'
+            )
+        q_global = [self.prepare(z) for z in z_global]
+        q_local = [self.prepare(z) for z in z_local]
+        losses = self.pull_together(q_global, q_local, targets, **state)
+        if self.affinity is not None:
+            omega = self.affinity.loss([unit(z) for z in z_local], seeds)
+            losses |= self.push_apart(z_local, losses['loss_lg']) | omega
+        return losses
+
+    def pull_together(
+        self,
+        q_global: Sequence[Tensor],
+        q_local: Sequence[Tensor],
+        targets: Sequence[Tensor],
+        **state: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return L_gg and L_lg, equations 3 and 4, in the form of `reduction`."""
         gg = [
             self.pull(q_global[a], targets[b], **state)
             for a, b in GG_PAIRS[self.gg_pairs](range(len(targets)), 2)
         ]
         lg = [self.pull(q, target, **state) for q in q_local for target in targets]
-        losses = self.reduce(gg, lg)
-        if lg and self.affinity is not None:
-            losses |= self.play(self.affinity, z_local, losses['loss_lg'], keys)
+        count = len(gg) + len(lg)
+        over_gg, over_lg = (count, count) if self.reduction == 'mean' else (len(gg), 1)
+        losses = dict(loss_gg=torch.stack(gg).sum() / over_gg)
+        if lg:
+            losses['loss_lg'] = torch.stack(lg).sum() / over_lg
         return losses
 
-    def reduce(self, gg: list[Tensor], lg: list[Tensor]) -> dict[str, Tensor]:
-        """L_gg and L_lg of their pairs' terms, in the form of `reduction`."""
-        if self.reduction == 'mean':
-            terms = (gg, len(gg) + len(lg)), (lg, len(gg) + len(lg))
-        else:
-            terms = (gg, len(gg)), (lg, 1)
-        return {
-            name: torch.stack(pairs).sum() / divisor
-            for name, (pairs, divisor) in zip(('loss_gg', 'loss_lg'), terms, strict=True)
-            if pairs
-        }
-
-    def play(
-        self, affinity: Affinity, z_local: Sequence[Tensor], loss_lg: Tensor, keys: Tensor
-    ) -> dict[str, Tensor]:
-        """The two games over the affinity, L_ll and Omega."""
-        unit = [F.normalize(at_least_float32(z), dim=1) for z in z_local]
-        omega = affinity.loss(unit, keys)
-        push = affinity.push(unit)
+    def push_apart(self, z_local: Sequence[Tensor], loss_lg: Tensor) -> dict[str, Tensor]:
+        """Return lambda L_ll, equation 5, and how strong it is beside L_lg."""
+        assert self.affinity is not None
+        push = self.affinity.push([unit(z) for z in z_local])
         pull_norm, push_norm = gradient_norms((loss_lg, push), z_local)
         weight: float | Tensor = self.lambda_ll
         if self.push_ratio is not None:
             weight = self.push_ratio * pull_norm / push_norm.clamp(min=1e-12)
         return dict(
             loss_ll=weight * push,
-            **omega,
             push=push.detach(),
             push_ratio=weight * push_norm / pull_norm.clamp(min=1e-12),
         )
 
 
 def gradient_norms(terms: Sequence[Tensor], z: Sequence[Tensor]) -> list[Tensor]:
-    """Norm of each term's gradient on z, over the global batch.
+    """Return the norm of each term's gradient on z, over the global batch.
 
-    The backward pass stops at `z`: the encoder is not visited.
+    The backward pass stops at `z`. The encoder is not visited.
     """
     if not z[0].requires_grad:  # evaluation
         return [term.new_ones(()) for term in terms]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmlogo.models.parts.precision import at_least_float32
+from mmlogo.models.losses import info_nce, negative_cosine, unit
 from mmlogo.registry import MODELS
 
 
@@ -17,44 +15,43 @@ class CosinePull(BaseModule):
     """-cos(h(z), sg(z')): SimSiam, arXiv 2011.10566, equation 1.
 
     Args:
-        predictor: Config of h, a neck: (N, D) to (N, D).
+        predictor: Config of h, a neck that maps (N, D) to (N, D).
+        init_cfg: Initialisation, as in MMEngine. Default: None.
     """
 
     def __init__(self, *, predictor: dict, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.predictor = MODELS.build(predictor)
 
-    def query(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
-        """P = h(z), once per view however many pairs it is in."""
+    def prepare(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
+        """P = h(z), once per view, however many pairs the view is in."""
         return self.predictor([z])[0]
 
     def forward(
         self, p: Float[Tensor, 'N D'], target: Float[Tensor, 'N D']
     ) -> Float[Tensor, '']:
-        """Mean over the batch, in [-1, 1]. No gradient to `target`."""
-        p, target = at_least_float32(p), at_least_float32(target.detach())
-        return -F.cosine_similarity(p, target, dim=1).mean()
+        """Return -cos(p, sg(target)), in [-1, 1]."""
+        return negative_cosine(p, target)
 
 
 @MODELS.register_module()
 class InfoNCEPull(BaseModule):
-    """-log of the share of exp(q.k / tau) among exp(q.k / tau) and the negatives'.
-
-    MoCo, arXiv 1911.05722, equation 1; LoGo, equation 1.
+    """InfoNCE(q, k, negatives): MoCo, arXiv 1911.05722, equation 1; LoGo, equation 1.
 
     Args:
-        temperature: tau.
+        temperature: tau > 0.
+
+    Raises:
+        ValueError: If the temperature is not above 0.
     """
 
     def __init__(self, *, temperature: float) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f'temperature={temperature}, but it must be > 0')
-        self.temperature = temperature
+        self.temperature = check_temperature(temperature)
 
-    def query(self, z: Float[Tensor, 'N D ...']) -> Float[Tensor, 'N D ...']:
-        """q: z at unit norm over D."""
-        return F.normalize(at_least_float32(z), dim=1)
+    def prepare(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
+        """Q = z at unit norm."""
+        return unit(z)
 
     def forward(
         self,
@@ -62,30 +59,12 @@ class InfoNCEPull(BaseModule):
         k: Float[Tensor, 'N D'],
         negatives: Float[Tensor, 'K E'],
     ) -> Float[Tensor, '']:
-        """Mean over the batch. No gradient to keys or negatives.
-
-        Args:
-            q: (N, D), unit norm.
-            k: (N, D), unit norm; row n is the key of row n.
-            negatives: (K, D), unit norm.
-        """
-        positive = (q * k.detach()).sum(dim=1, keepdim=True)  # (N, 1)
-        logits = torch.cat((positive, similarity(q, negatives)), dim=1)  # (N, 1 + K)
-        labels = torch.zeros(len(q), dtype=torch.int64, device=q.device)
-        return F.cross_entropy(logits / self.temperature, labels)
+        """Return `info_nce` of unit vectors: q and k (N, D), negatives (K, D)."""
+        return info_nce(q, k, negatives, self.temperature)
 
 
-def similarity(x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K E']) -> Tensor:
-    """Dot products (N, K) with a queue, no gradient to it.
-
-    Raises:
-        ValueError: If the queue holds vectors of another length.
-    """
-    if x.shape[1] != queue.shape[1]:
-        raise ValueError(
-            f'the queue holds keys of length {queue.shape[1]} and the neck gives '
-            f'{x.shape[1]}; set queue.dim (or queue.dims) to the out_channels of the neck'
-        )
-    # bfloat16 would round the logits by more than a confident loss is worth
-    with torch.autocast(x.device.type, enabled=False):
-        return at_least_float32(x) @ queue.detach().T
+def check_temperature(temperature: float) -> float:
+    """Return the temperature. Raise ValueError if it is not above 0."""
+    if not temperature > 0:
+        raise ValueError(f'temperature={temperature}, but it must be > 0')
+    return temperature

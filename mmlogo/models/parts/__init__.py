@@ -1,4 +1,42 @@
-from mmlogo.models.parts.affinity import Affinity
-from mmlogo.models.parts.norms import SplitBatchNorm2d
+"""State and ideas that algorithms share, as small parts with verbs."""
 
-__all__ = ['Affinity', 'SplitBatchNorm2d']
+from mmlogo.models.parts.affinity import Affinity
+from mmlogo.models.parts.clock import Clock, Clocked
+from mmlogo.models.parts.frozen import call_frozen
+from mmlogo.models.parts.norms import AllReduceBN, SplitBatchNorm2d
+from mmlogo.models.parts.pairs import GlobalLocal
+from mmlogo.models.parts.queue import AlignedQueues, Queue
+from mmlogo.models.parts.ramp import Ramp
+from mmlogo.models.parts.regressor import Regressor
+from mmlogo.models.parts.representative import Representative
+from mmlogo.models.parts.shuffle import shuffled
+from mmlogo.models.parts.statistics import (
+    average_statistics,
+    broadcast_statistics,
+    frozen_statistics,
+    refit_statistics,
+    restored_statistics,
+)
+from mmlogo.models.parts.teacher import Teacher
+
+__all__ = [
+    'Affinity',
+    'AlignedQueues',
+    'AllReduceBN',
+    'Clock',
+    'Clocked',
+    'GlobalLocal',
+    'Queue',
+    'Ramp',
+    'Regressor',
+    'Representative',
+    'SplitBatchNorm2d',
+    'Teacher',
+    'average_statistics',
+    'broadcast_statistics',
+    'call_frozen',
+    'frozen_statistics',
+    'refit_statistics',
+    'restored_statistics',
+    'shuffled',
+]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import torch
 import torch.nn.functional as F
-from mmengine.dist import get_dist_info, get_world_size
+from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmlogo.models.parts.gather import process_mean
 from mmlogo.models.parts.precision import at_least_float32
 from mmlogo.registry import MODELS
 
@@ -137,68 +132,3 @@ def replace_sync_bn(module: nn.Module) -> nn.Module:
     for name, child in module.named_children():
         setattr(module, name, replace_sync_bn(child))
     return module
-
-
-def _norms(*modules: nn.Module) -> list[_BatchNorm]:
-    return [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
-
-
-@torch.no_grad()
-def average_statistics(*modules: nn.Module) -> None:
-    """Give BatchNorm's running statistics their mean over all processes."""
-    norms = _norms(*modules)
-    running = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
-    if get_world_size() > 1 and running:
-        for mine, mean in zip(running, process_mean(running), strict=True):
-            mine.copy_(mean)
-
-
-@contextmanager
-def running_statistics(*modules: nn.Module, follow: bool) -> Iterator[None]:
-    """Inside, BatchNorm's running statistics follow the batches, or stay."""
-    norms = [] if follow else _norms(*modules)
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-
-
-@contextmanager
-def kept_statistics(*modules: nn.Module) -> Iterator[list[_BatchNorm]]:
-    """Inside, running statistics and momenta may be changed; after, they are as before.
-
-    Yields:
-        The BatchNorms.
-    """
-    norms = _norms(*modules)
-    before = [copy.deepcopy((norm.momentum, dict(norm.named_buffers()))) for norm in norms]
-    try:
-        yield norms
-    finally:
-        for norm, (momentum, buffers) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-            for name, value in buffers.items():
-                norm.get_buffer(name).copy_(value)
-
-
-@contextmanager
-def fitted_statistics(*modules: nn.Module) -> Iterator[Callable[[], None]]:
-    """Inside, running statistics are the mean of the batches seen; after, as before.
-
-    Yields:
-        To be called before each batch.
-    """
-    with kept_statistics(*modules) as norms:
-        seen = 0
-
-        def count_batch() -> None:
-            nonlocal seen
-            seen += 1
-            for norm in norms:
-                norm.momentum = 1 / seen
-
-        yield count_batch

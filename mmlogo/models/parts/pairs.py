@@ -16,7 +16,7 @@ class GlobalLocal(NamedTuple):
 
     @classmethod
     def split(cls, inputs: Sequence[Tensor] | Tensor, num_globals: int) -> GlobalLocal:
-        """The first `num_globals` inputs are global, the rest local.
+        """Take the first `num_globals` inputs as global views, the rest as local ones.
 
         Raises:
             ValueError: With fewer than two globals, or with one local.
@@ -60,26 +60,18 @@ def check_counts(num_globals: int, num_locals: int) -> None:
         )
 
 
-def roles_of(
-    data_preprocessor: nn.Module, num_globals: int | None
-) -> tuple[int, int | None]:
-    """Numbers of global and local views, as far as the model can know them.
+def num_globals_of(data_preprocessor: nn.Module, num_globals: int | None) -> int:
+    """Return how many of the inputs, from the first, are global views.
 
     Args:
-        data_preprocessor: Ours knows both; mmpretrain's neither.
-        num_globals: The algorithm's argument; None asks the preprocessor.
-
-    Returns:
-        The number of globals, and of locals or None.
+        data_preprocessor: Ours knows the number, mmpretrain's does not.
+        num_globals: The algorithm's argument. None asks the preprocessor.
 
     Raises:
-        ValueError: If nobody knows the globals, the two disagree, or they are
-            too few.
+        ValueError: If nobody knows the number, if the two disagree, or if there are too
+            few global views or a single local one.
     """
-    known: int | None = getattr(data_preprocessor, 'num_globals', None)
-    num_locals: int | None = getattr(data_preprocessor, 'num_locals', None)
-    if known is None:
-        known = num_globals
+    known: int | None = getattr(data_preprocessor, 'num_globals', num_globals)
     if known is None:
         raise ValueError(
             f'{type(data_preprocessor).__name__} does not say which views are global; '
@@ -90,5 +82,5 @@ def roles_of(
             f'num_globals={num_globals}, but the data preprocessor makes {known} global '
             'views; leave num_globals out'
         )
-    check_counts(known, num_locals or 0)
-    return known, num_locals
+    check_counts(known, getattr(data_preprocessor, 'num_locals', 0))
+    return known

@@ -13,9 +13,11 @@ CHOICES = ('random', 'mean')
 
 
 class Representative(nn.Module):
-    """Of K vectors per image one: 'random', one of them; 'mean', their mean's direction.
+    """Choose one vector for the K vectors of an image.
 
-    The random one is a function of the sample's key.
+    Args:
+        choice: 'random' takes one of them, which is a function of the sample's seeds.
+            'mean' takes the direction of their mean.
 
     Raises:
         ValueError: If `choice` is neither.
@@ -29,11 +31,11 @@ class Representative(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, u: Float[Tensor, 'N D K'], keys: Int64[Tensor, 'N 3']
+        self, u: Float[Tensor, 'N D K'], seeds: Int64[Tensor, 'N 3']
     ) -> Float[Tensor, 'N D']:
-        """(N, D, K), unit norm over D, to (N, D), unit norm."""
+        """Map (N, D, K), unit norm over D, to (N, D), unit norm."""
         if self.choice == 'mean':
             return F.normalize(u.mean(dim=2), dim=1)
-        drawn = uniform(keys, [CHOICE_STREAM], [0])[0, 0, :, 0]  # (N,) in [0, 1)
+        drawn = uniform(seeds, [CHOICE_STREAM], [0])[0, 0, :, 0]  # (N,) in [0, 1)
         chosen = (drawn * u.shape[2]).long().to(u.device)
         return u[torch.arange(len(u), device=u.device), :, chosen]

@@ -21,26 +21,26 @@ from mmlogo.views.seeds import SHUFFLE_STREAM, philox
 def shuffled(
     encode: Callable[[Tensor], tuple[Tensor, ...]],
     x: Float[Tensor, 'N ...'],
-    keys: Int64[Tensor, 'N 3'],
+    seeds: Int64[Tensor, 'N 3'],
     view: int,
 ) -> tuple[Tensor, ...]:
-    """`encode(x)` with the samples of all processes dealt anew, and put back.
+    """Return `encode(x)` with the samples of all processes dealt anew, and put back.
 
     MoCo, arXiv 1911.05722, section 3.3: with BatchNorm per process (or per
     split, `SplitBN`), a query and its key must not share a batch, or the loss
     can be lowered by reading the batch's statistics. The order is a function of
-    the samples' keys, so that W processes deal what W splits in one would.
+    the samples' seeds, so that W processes deal what W splits in one would.
 
     Args:
         encode: (N, ...) to one or several (N, ...), such as a `Teacher`.
         x: (N, ...), this process' samples.
-        keys: (N, 3), their keys.
-        view: Which view `x` is; each has an order of its own.
+        seeds: (N, 3), their seeds.
+        view: The number of the view. Each has an order of its own.
 
     Returns:
         What `encode` gives, in the order of `x`.
     """
-    order = shuffle_order(gather_batch(keys), view)
+    order = shuffle_order(gather_batch(seeds), view)
     restored = []
     for encoded in encode(own_rows(gather_batch(x)[order])):
         dealt = gather_batch(encoded)
@@ -51,10 +51,10 @@ def shuffled(
 
 
 def shuffles_in_vain(model: nn.Module) -> bool:
-    """Whether a query's batch and its key's are one, in whatever order.
+    """Return True if shuffling has no effect, so that BatchNorm can give the key away.
 
-    So it is with negatives out of a queue, on one process, where BatchNorm is of the
-    whole batch: on several processes it would be of each one's share.
+    It has none on one process, with plain BatchNorm over the whole batch and a queue of
+    negatives.
     """
     queues = [part for part in model.modules() if isinstance(part, (Queue, AlignedQueues))]
     norms = [
@@ -68,7 +68,7 @@ def shuffles_in_vain(model: nn.Module) -> bool:
     return bool(queues) and whole and get_dist_info()[1] == 1
 
 
-def shuffle_order(keys: Int64[Tensor, 'N 3'], view: int) -> Int64[Tensor, ' N']:
-    """A permutation (N,) of N samples, a function of their keys (N, 3)."""
-    words = philox(keys, SHUFFLE_STREAM + view)
+def shuffle_order(seeds: Int64[Tensor, 'N 3'], view: int) -> Int64[Tensor, ' N']:
+    """Return a permutation (N,) of N samples, a function of their seeds (N, 3)."""
+    words = philox(seeds, SHUFFLE_STREAM + view)
     return torch.argsort((words[:, 0] << 31) | (words[:, 1] >> 1))

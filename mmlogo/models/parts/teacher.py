@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmlogo.models.parts.counter import Counter
+from mmlogo.models.parts.clock import Clocked
 from mmlogo.models.parts.gather import process_mean
-from mmlogo.models.parts.schedule import Paced
 
 SCHEDULES = ('constant', 'cosine')
 STATISTICS = ('own', 'averaged')
 
 
-class Teacher(Paced):
+class Teacher(Clocked):
     """A slow copy of the student: theta_k <- m theta_k + (1 - m) theta_q.
 
     MoCo, arXiv 1911.05722, equation 2.
 
-    Args:
-        backbone, neck: The student's; copied.
-        momentum: m of the paper, the weight of the *old* parameters, in [0, 1];
-            where it is scheduled, m_0 of the first update.
-        schedule: 'constant'; or 'cosine', BYOL's (arXiv 2006.07733, section 3.3):
-            m_t = 1 - (1 - m_0) (cos(pi t / T) + 1) / 2, per update.
-        statistics: Of its BatchNorm. 'own': its batch's in training, and running
-            ones of its own. 'averaged': the student's running statistics, averaged
-            as the parameters are and used in training too (EMAN, arXiv
-            2101.08482).
+    The EMA update for optimiser step t runs at the start of step t + 1. A checkpoint
+    saved after step t therefore holds the teacher without the update of step t. Resuming
+    applies it.
 
-    NOTE: `follow` makes the update after an optimiser step when the next key is asked
-    for, so a checkpoint's teacher has all updates but that of its last step.
+    Args:
+        backbone: The student's backbone, which is copied.
+        neck: The student's neck, which is copied.
+        momentum: The paper's m in [0, 1], the weight of the *old* parameters. If it is
+            scheduled, this is m_0 of the first update.
+        schedule: 'constant', the default, keeps m. 'cosine' is BYOL's schedule (arXiv
+            2006.07733, section 3.3): m_t = 1 - (1 - m_0) (cos(pi t / T) + 1) / 2.
+        statistics: Which statistics the teacher's BatchNorm uses. With 'own', the
+            default, it uses those of its batch in training and keeps running ones.
+            With 'averaged' it uses the average of the student's running statistics, in
+            training too (EMAN, arXiv 2101.08482).
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -65,18 +68,9 @@ class Teacher(Paced):
         self.neck = copy.deepcopy(neck).requires_grad_(False)
         self.base_momentum, self.schedule = momentum, schedule
         self.statistics = statistics
-        self.updates = Counter()
-        self._seen: int | None = None
-        self._is_even = False
+        self.at: int | None = None  # the student's update that the teacher has followed
+        self.register_load_state_dict_pre_hook(_read_older)
         self.train()
-
-    def restart(self) -> None:
-        """Keep the weights, begin the schedule anew."""
-        self.updates.set(min(1, self.updates.value))
-        self._is_even = True
-
-    def resume_midway(self) -> None:
-        self._is_even = True
 
     def train(self, mode: bool = True) -> Teacher:
         super().train(mode)
@@ -85,79 +79,66 @@ class Teacher(Paced):
             self.neck.eval()
         return self
 
-    @property
-    def momentum(self) -> float:
-        """m_t of the update to come."""
+    # Saved with the weights: a run that is resumed between two batches of one optimiser
+    # step must not repeat an update, and loaded weights must not be copied over.
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(-1 if self.at is None else self.at)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.at = None if int(state) < 0 else int(state)
+
+    def momentum(self, step: int) -> float:
+        """Return m_t, the weight of the old parameters after optimiser step `step`."""
         if self.schedule == 'constant':
             return self.base_momentum
-        # The first count is the copy of the initial weights; update t = 0 follows it.
-        progress = min(1.0, max(0, self.updates.value - 1) / self.length.updates)
+        progress = min(1.0, step / self.clock.updates)
         return 1 - (1 - self.base_momentum) * (math.cos(math.pi * progress) + 1) / 2
 
     @torch.no_grad()
     def follow(self, *, backbone: nn.Module, neck: nn.Module) -> None:
-        """One step towards the student, once per optimiser step.
+        """Move towards the student, once per optimiser step. Call it before every key.
 
-        Called before every key forward, where it is the update after the step
-        before. The micro-batches of an accumulated gradient see one and the same
-        student, and move the teacher once.
+        The micro-batches of an accumulated gradient see one and the same student, and
+        move the teacher once.
+
+        Args:
+            backbone: The student's backbone.
+            neck: The student's neck.
         """
-        old, new = _tensors(self.backbone, self.neck), _tensors(backbone, neck)
-        # A step shows in the version torch counts for in-place changes, or, as fused
-        # optimisers do not count, in gradients that were used up.
-        trained = [p for m in (backbone, neck) for p in m.parameters() if p.requires_grad]
-        version = trained[-1]._version
-        moved = version != self._seen or all(p.grad is None for p in trained)
-        if self.updates.value == 0:
+        update = self.clock.update
+        old = nn.ModuleList((self.backbone, self.neck))
+        new = nn.ModuleList((backbone, neck))
+        if self.at is None:
             # The copy was made before the weights were initialised or loaded.
-            for mine, theirs in zip(old.all(), new.all(), strict=True):
-                mine.copy_(theirs)
-        elif not self.training:
+            old.load_state_dict(new.state_dict())
+        elif not self.training or update == self.at:
             return
-        elif self._is_even:  # with a student that took no step since
-            self._is_even = False
-            self._seen = version
-            return
-        elif moved:
-            weight = 1 - self.momentum
-            torch._foreach_lerp_(old.parameters, new.parameters, weight)
+        elif update > 0:  # at 0, with loaded weights, the student has taken no step yet
+            weight = 1 - self.momentum(update - 1)
+            torch._foreach_lerp_([*old.parameters()], [*new.parameters()], weight)
             if self.statistics == 'averaged':
-                self.follow_statistics(old.buffers, new.buffers, weight)
-        else:
-            return
-        self._seen = version
-        self._is_even = False
-        self.updates.set(self.updates.value + 1)
+                self.average([*old.buffers()], [*new.buffers()], weight)
+        self.at = update
 
-    def follow_statistics(
-        self, old: list[Tensor], new: list[Tensor], weight: float
-    ) -> None:
-        """Average running statistics; where each process has its own, their mean."""
-        pairs = list(zip(old, new, strict=True))
-        running = [pair for pair in pairs if pair[0].is_floating_point()]
-        for mine, theirs in pairs:
+    @staticmethod
+    def average(old: list[Tensor], new: list[Tensor], weight: float) -> None:
+        """Move running statistics by `weight` towards the mean of all processes'."""
+        running = [x for x in old if x.is_floating_point()]
+        if running:
+            mean = process_mean([x for x in new if x.is_floating_point()])
+            torch._foreach_lerp_(running, mean, weight)
+        for mine, theirs in zip(old, new, strict=True):
             if not mine.is_floating_point():  # num_batches_tracked
                 mine.copy_(theirs)
-        if running:
-            mean = process_mean([theirs for _, theirs in running])
-            torch._foreach_lerp_([mine for mine, _ in running], mean, weight)
 
     @torch.no_grad()
     def forward(self, x: Float[Tensor, 'N 3 H W']) -> tuple[Tensor, ...]:
-        """(N, 3, S, S) to what the neck gives, such as ((N, D),); no gradient."""
+        """Encode (N, 3, S, S) to what the neck gives, such as ((N, D),), no gradient."""
         return self.neck(self.backbone(x))
 
 
-class _State(NamedTuple):
-    parameters: list[Tensor]
-    buffers: list[Tensor]
-
-    def all(self) -> list[Tensor]:
-        return self.parameters + self.buffers
-
-
-def _tensors(*modules: nn.Module) -> _State:
-    return _State(
-        [p.data for module in modules for p in module.parameters()],
-        [b for module in modules for b in module.buffers()],
-    )
+def _read_older(module: nn.Module, state_dict: dict, prefix: str, *_: object) -> None:
+    """Read checkpoints of before `Clock`, which counted the copy as an update."""
+    count = state_dict.pop(f'{prefix}updates.count', None)
+    if count is not None:
+        state_dict[f'{prefix}_extra_state'] = count - 1

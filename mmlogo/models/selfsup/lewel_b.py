@@ -17,32 +17,15 @@ class LEWELB(BaseSelfSupervisor):
     """LEWEL (arXiv 2203.14898) with BYOL's predicted teacher.
 
     Args:
-        backbone, neck, head: Configs of the encoder, a `CoupledNeck`, an
-            `AlignedPredictHead`.
-        teacher: Arguments of `Teacher`: EMAN is statistics='averaged' with
-            momentum 0.98, SyncBN statistics='own' with 0.996.
-        data_preprocessor, pretrained, init_cfg: As in mmpretrain.
+        teacher: Arguments of `Teacher`. EMAN is statistics='averaged' with momentum
+            0.98; the form with SyncBN is statistics='own' with 0.996.
+        kwargs: Arguments of mmpretrain's `BaseSelfSupervisor`: configs of `backbone`, of
+            `neck`, a `CoupledNeck`, of `head`, an `AlignedPredictHead`, and of
+            `data_preprocessor`.
     """
 
-    def __init__(
-        self,
-        *,
-        backbone: dict,
-        neck: dict,
-        head: dict,
-        teacher: dict,
-        data_preprocessor: dict | None = None,
-        pretrained: str | None = None,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            head=head,
-            data_preprocessor=data_preprocessor,
-            pretrained=pretrained,
-            init_cfg=init_cfg,
-        )
+    def __init__(self, *, teacher: dict, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.teacher = Teacher(backbone=self.backbone, neck=self.neck, **teacher)
 
     def loss(
@@ -51,7 +34,7 @@ class LEWELB(BaseSelfSupervisor):
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
         x1, x2 = pair_of(inputs)
         # One forward per view: BatchNorm's batch is that of a view.
-        p1, p2 = (self.head.predict(self.neck(self.backbone(x))) for x in (x1, x2))
+        p1, p2 = (self.head.prepare(self.neck(self.backbone(x))) for x in (x1, x2))
         t1, t2 = self.teacher(x1), self.teacher(x2)  # (z, u) each, no gradient
         there, back = self.head.loss(p1, t2), self.head.loss(p2, t1)
         return {name: there[name] + back[name] for name in there}

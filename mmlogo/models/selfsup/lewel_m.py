@@ -13,7 +13,7 @@ from mmlogo.models.parts.representative import Representative
 from mmlogo.models.parts.shuffle import shuffled
 from mmlogo.models.parts.teacher import Teacher
 from mmlogo.registry import MODELS
-from mmlogo.views.seeds import keys_of
+from mmlogo.views.seeds import seeds_of
 
 
 @MODELS.register_module()
@@ -23,36 +23,19 @@ class LEWELM(BaseSelfSupervisor):
     The authors released no code, weights or recipe of it.
 
     Args:
-        backbone, neck, head: Configs of the encoder, a `CoupledNeck`, an
-            `AlignedContrastHead`.
-        teacher: Arguments of `Teacher`.
-        queue: Arguments of `AlignedQueues`; dims are twice the neck's D.
-        enqueue: What an image leaves in the second queue: 'random', one of its
-            aligned vectors; 'mean', the direction of their mean.
-        data_preprocessor, pretrained, init_cfg: As in mmpretrain.
+        teacher: Arguments of `Teacher`, such as its momentum m.
+        queue: Arguments of `AlignedQueues`; its dims are twice the neck's D.
+        enqueue: What an image leaves in the second queue: 'random', the default, leaves
+            one of its aligned vectors; 'mean' leaves the direction of their mean.
+        kwargs: Arguments of mmpretrain's `BaseSelfSupervisor`: configs of `backbone`, of
+            `neck`, a `CoupledNeck`, of `head`, an `AlignedContrastHead`, and of
+            `data_preprocessor`.
     """
 
     def __init__(
-        self,
-        *,
-        backbone: dict,
-        neck: dict,
-        head: dict,
-        teacher: dict,
-        queue: dict,
-        enqueue: str = 'random',
-        data_preprocessor: dict | None = None,
-        pretrained: str | None = None,
-        init_cfg: dict | None = None,
+        self, *, teacher: dict, queue: dict, enqueue: str = 'random', **kwargs
     ) -> None:
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            head=head,
-            data_preprocessor=data_preprocessor,
-            pretrained=pretrained,
-            init_cfg=init_cfg,
-        )
+        super().__init__(**kwargs)
         self.teacher = Teacher(backbone=self.backbone, neck=self.neck, **teacher)
         self.queues = AlignedQueues(**queue)
         self.representative = Representative(enqueue)
@@ -61,10 +44,10 @@ class LEWELM(BaseSelfSupervisor):
         self, inputs: Sequence[Tensor], data_samples: object = None, **kwargs
     ) -> dict[str, Tensor]:
         x_q, x_k = pair_of(inputs)
-        keys = keys_of(data_samples, x_q)
+        seeds = seeds_of(data_samples, x_q)
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
-        query = self.head.unit(self.neck(self.backbone(x_q)))  # z (N, D), u (N, D, K)
-        key = self.head.unit(shuffled(self.teacher, x_k, keys, 1))
+        query = self.head.prepare(self.neck(self.backbone(x_q)))  # z (N, D), u (N, D, K)
+        key = self.head.prepare(shuffled(self.teacher, x_k, seeds, 1))
         losses = self.head.loss(query, key, self.queues.negatives())
-        self.queues.enqueue(key[0], self.representative(key[1], keys))
+        self.queues.enqueue(key[0], self.representative(key[1], seeds))
         return losses

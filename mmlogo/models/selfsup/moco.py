@@ -12,7 +12,7 @@ from mmlogo.models.parts.queue import Queue
 from mmlogo.models.parts.shuffle import shuffled
 from mmlogo.models.parts.teacher import Teacher
 from mmlogo.registry import MODELS
-from mmlogo.views.seeds import keys_of
+from mmlogo.views.seeds import seeds_of
 
 
 @MODELS.register_module()
@@ -23,36 +23,19 @@ class MoCo(BaseSelfSupervisor):
     too (`SplitBN`), has the symmetric loss, and waits for no GPU in a step.
 
     Args:
-        backbone, neck, head: Configs of the encoder, its projector, an
-            `InfoNCEPull`.
-        queue: Arguments of `Queue`: length K and dim D.
-        teacher: Arguments of `Teacher`: its momentum, m.
-        symmetric: Each view is query and key once; the two losses are summed and
-            both key sets enqueued.
-        data_preprocessor, pretrained, init_cfg: As in mmpretrain.
+        queue: Arguments of `Queue`: its length K and its dim D.
+        teacher: Arguments of `Teacher`, such as its momentum m.
+        symmetric: With True, each view is query and key once, the two losses are summed
+            and both key sets are enqueued. Default: False.
+        kwargs: Arguments of mmpretrain's `BaseSelfSupervisor`: configs of `backbone`, of
+            `neck`, the projector, of `head`, a `ContrastHead`, and of
+            `data_preprocessor`.
     """
 
     def __init__(
-        self,
-        *,
-        backbone: dict,
-        neck: dict,
-        head: dict,
-        queue: dict,
-        teacher: dict,
-        symmetric: bool = False,
-        data_preprocessor: dict | None = None,
-        pretrained: str | None = None,
-        init_cfg: dict | None = None,
+        self, *, queue: dict, teacher: dict, symmetric: bool = False, **kwargs
     ) -> None:
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            head=head,
-            data_preprocessor=data_preprocessor,
-            pretrained=pretrained,
-            init_cfg=init_cfg,
-        )
+        super().__init__(**kwargs)
         self.teacher = Teacher(backbone=self.backbone, neck=self.neck, **teacher)
         self.queue = Queue(**queue)
         self.directions = ((0, 1), (1, 0)) if symmetric else ((0, 1),)
@@ -64,15 +47,15 @@ class MoCo(BaseSelfSupervisor):
     def loss(
         self, inputs: Sequence[Tensor], data_samples: object = None, **kwargs
     ) -> dict[str, Tensor]:
-        keys = keys_of(data_samples, inputs[0])
+        seeds = seeds_of(data_samples, inputs[0])
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
         negatives = self.queue.negatives()  # (K, D), none of this batch
-        terms, new = [], []
+        terms, keys = [], []
         for query_view, key_view in self.directions:
-            q = self.head.query(self.embed(inputs[query_view]))  # (N, D)
-            (k,) = shuffled(self.teacher, inputs[key_view], keys, key_view)
-            k = self.head.query(k)  # (N, D), no gradient
-            terms.append(self.head(q, k, negatives))
-            new.append(k)
-        self.queue.enqueue(torch.cat(new))
+            q = self.head.prepare(self.embed(inputs[query_view]))  # (N, D)
+            (k,) = shuffled(self.teacher, inputs[key_view], seeds, key_view)
+            k = self.head.prepare(k)  # (N, D), no gradient
+            terms.append(self.head.loss(q, k, negatives)['loss'])
+            keys.append(k)
+        self.queue.enqueue(torch.cat(keys))
         return dict(loss=torch.stack(terms).sum())

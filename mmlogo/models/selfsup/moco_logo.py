@@ -8,59 +8,48 @@ import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
 
-from mmlogo.models.parts.norms import running_statistics
-from mmlogo.models.parts.pairs import GlobalLocal, roles_of
+from mmlogo.models.parts.pairs import GlobalLocal, num_globals_of
 from mmlogo.models.parts.queue import Queue
 from mmlogo.models.parts.shuffle import shuffled
+from mmlogo.models.parts.statistics import frozen_statistics
 from mmlogo.models.parts.teacher import Teacher
 from mmlogo.registry import MODELS
-from mmlogo.views.seeds import keys_of
+from mmlogo.views.seeds import seeds_of
 
 
 @MODELS.register_module()
 class MoCoLoGo(BaseSelfSupervisor):
     """LoGo (arXiv 2203.17205) with the contrastive similarity, equation 1.
 
-    Targets are the teacher's keys of the global views; all of them are enqueued,
-    local views never.
+    The targets are the teacher's keys of the global views. All of them are enqueued, local
+    views never.
 
     NOTE: the authors' release takes three optimiser steps a batch and updates
-    its teacher twice; this takes one (see `LoGoHead`).
+    its teacher twice. This takes one step (see `LoGoHead`).
 
     Args:
-        backbone, neck, head: Configs of the encoder, its projector, a `LoGoHead`
-            with an `InfoNCEPull`.
-        queue: Arguments of `Queue`: length K and dim D.
-        teacher: Arguments of `Teacher`: its momentum, m.
-        num_globals, local_statistics: As in `SimSiamLoGo`.
-        data_preprocessor, pretrained, init_cfg: As in mmpretrain.
+        queue: Arguments of `Queue`: its length K and its dim D.
+        teacher: Arguments of `Teacher`, such as its momentum m.
+        num_globals: How many of the inputs, from the first, are global views. Default:
+            None, which asks the data preprocessor. mmpretrain's does not know.
+        local_statistics: With True, the default, local views update BatchNorm's running
+            statistics too, which evaluation and export use.
+        kwargs: Arguments of mmpretrain's `BaseSelfSupervisor`: configs of `backbone`, of
+            `neck`, the projector, of `head`, a `LoGoHead` with an `InfoNCEPull`, and of
+            `data_preprocessor`.
     """
 
     def __init__(
         self,
         *,
-        backbone: dict,
-        neck: dict,
-        head: dict,
         queue: dict,
         teacher: dict,
         num_globals: int | None = None,
         local_statistics: bool = True,
-        data_preprocessor: dict | None = None,
-        pretrained: str | None = None,
-        init_cfg: dict | None = None,
+        **kwargs,
     ) -> None:
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            head=head,
-            data_preprocessor=data_preprocessor,
-            pretrained=pretrained,
-            init_cfg=init_cfg,
-        )
-        self.num_globals, num_locals = roles_of(self.data_preprocessor, num_globals)
-        if num_locals == 0:
-            self.head.affinity = None  # nothing to push apart
+        super().__init__(**kwargs)
+        self.num_globals = num_globals_of(self.data_preprocessor, num_globals)
         self.local_statistics = local_statistics
         self.teacher = Teacher(backbone=self.backbone, neck=self.neck, **teacher)
         self.queue = Queue(**queue)
@@ -73,18 +62,19 @@ class MoCoLoGo(BaseSelfSupervisor):
         self, inputs: Sequence[Tensor], data_samples: object = None, **kwargs
     ) -> dict[str, Tensor]:
         views = GlobalLocal.split(inputs, self.num_globals)
-        keys = keys_of(data_samples, views.global_views[0])
+        seeds = seeds_of(data_samples, views.global_views[0])
         self.teacher.follow(backbone=self.backbone, neck=self.neck)
         k_global = [  # G x (N, D), unit norm, no gradient
-            self.head.pull.query(shuffled(self.teacher, x, keys, view)[0])
+            self.head.prepare(shuffled(self.teacher, x, seeds, view)[0])
             for view, x in enumerate(views.global_views)
         ]
         # Locals first: running statistics lean to what was seen last.
-        with running_statistics(self.backbone, self.neck, follow=self.local_statistics):
+        with frozen_statistics(self.backbone, self.neck, unless=self.local_statistics):
             z_local = [self.embed(x) for x in views.local_views]  # M x (N, D)
         z_global = [self.embed(x) for x in views.global_views]  # G x (N, D)
+        negatives = self.queue.negatives()  # (K, D), none of this batch
         losses = self.head.loss(
-            z_global, z_local, k_global, keys, negatives=self.queue.negatives()
+            z_global, z_local, targets=k_global, seeds=seeds, negatives=negatives
         )
         self.queue.enqueue(torch.cat(k_global))
         return losses

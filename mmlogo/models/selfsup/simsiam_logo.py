@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
 
-from mmlogo.models.parts.norms import running_statistics
-from mmlogo.models.parts.pairs import GlobalLocal, roles_of
+from mmlogo.models.parts.pairs import GlobalLocal, num_globals_of
+from mmlogo.models.parts.statistics import frozen_statistics
 from mmlogo.registry import MODELS
-from mmlogo.views.seeds import keys_of
+from mmlogo.views.seeds import seeds_of
 
 
 @MODELS.register_module()
@@ -18,37 +18,19 @@ class SimSiamLoGo(BaseSelfSupervisor):
     """LoGo (arXiv 2203.17205) with the non-contrastive similarity, equation 2.
 
     Args:
-        backbone, neck, head: Configs of the encoder, its projector, a `LoGoHead`.
-        num_globals: Inputs, from the first, that are global. None asks the data
-            preprocessor; mmpretrain's does not know.
-        local_statistics: Let BatchNorm's running statistics, which evaluation
-            and export use, follow local views too.
-        data_preprocessor, pretrained, init_cfg: As in mmpretrain.
+        num_globals: How many of the inputs, from the first, are global views. Default:
+            None, which asks the data preprocessor. mmpretrain's does not know.
+        local_statistics: With True, the default, local views update BatchNorm's running
+            statistics too, which evaluation and export use.
+        kwargs: Arguments of mmpretrain's `BaseSelfSupervisor`: configs of `backbone`, of
+            `neck`, the projector, of `head`, a `LoGoHead`, and of `data_preprocessor`.
     """
 
     def __init__(
-        self,
-        *,
-        backbone: dict,
-        neck: dict,
-        head: dict,
-        num_globals: int | None = None,
-        local_statistics: bool = True,
-        data_preprocessor: dict | None = None,
-        pretrained: str | None = None,
-        init_cfg: dict | None = None,
+        self, *, num_globals: int | None = None, local_statistics: bool = True, **kwargs
     ) -> None:
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            head=head,
-            data_preprocessor=data_preprocessor,
-            pretrained=pretrained,
-            init_cfg=init_cfg,
-        )
-        self.num_globals, num_locals = roles_of(self.data_preprocessor, num_globals)
-        if num_locals == 0:
-            self.head.affinity = None  # nothing to push apart
+        super().__init__(**kwargs)
+        self.num_globals = num_globals_of(self.data_preprocessor, num_globals)
         self.local_statistics = local_statistics
 
     def embed(self, x: Tensor) -> Tensor:
@@ -59,9 +41,9 @@ class SimSiamLoGo(BaseSelfSupervisor):
         self, inputs: Sequence[Tensor], data_samples: object = None, **kwargs
     ) -> dict[str, Tensor]:
         views = GlobalLocal.split(inputs, self.num_globals)
-        keys = keys_of(data_samples, views.global_views[0])
+        seeds = seeds_of(data_samples, views.global_views[0])
         # Locals first: running statistics lean to what was seen last.
-        with running_statistics(self.backbone, self.neck, follow=self.local_statistics):
+        with frozen_statistics(self.backbone, self.neck, unless=self.local_statistics):
             z_local = [self.embed(x) for x in views.local_views]  # M x (N, D)
         z_global = [self.embed(x) for x in views.global_views]  # G x (N, D)
-        return self.head.loss(z_global, z_local, z_global, keys)
+        return self.head.loss(z_global, z_local, targets=z_global, seeds=seeds)

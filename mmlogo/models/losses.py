@@ -1,0 +1,118 @@
+"""The losses of all methods, as plain functions of embeddings.
+
+Letters: q query, k key, p prediction, N batch, D length of an embedding, K length of the
+queue. Every loss is a mean over the batch, in at least float32, and passes no gradient to
+its targets.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from mmlogo.models.parts.precision import at_least_float32
+
+
+def unit(z: Float[Tensor, 'N D ...']) -> Float[Tensor, 'N D ...']:
+    """Return z at unit norm over D."""
+    return F.normalize(at_least_float32(z), dim=1)
+
+
+def negative_cosine(
+    p: Float[Tensor, 'N D ...'], target: Float[Tensor, 'N D ...']
+) -> Float[Tensor, '']:
+    """-cos(p, sg(target)), in [-1, 1]: SimSiam, arXiv 2011.10566, equation 1.
+
+    Args:
+        p: (N, D), or (N, D, K) with K vectors an image, whose mean is taken.
+        target: The same shape; no gradient.
+    """
+    p, target = at_least_float32(p), at_least_float32(target.detach())
+    return -F.cosine_similarity(p, target, dim=1).mean()
+
+
+def squared_distance(
+    p: Float[Tensor, 'N D ...'], target: Float[Tensor, 'N D ...']
+) -> Float[Tensor, '']:
+    """2 - 2 cos(p, sg(target)), in [0, 4]: BYOL, arXiv 2006.07733, equation 2.
+
+    It is the squared distance of the two at unit norm. Arguments are those of
+    `negative_cosine`.
+    """
+    return 2 + 2 * negative_cosine(p, target)
+
+
+def info_nce(
+    q: Float[Tensor, 'N D'],
+    k: Float[Tensor, 'N D'],
+    negatives: Float[Tensor, 'K E'],
+    temperature: float,
+) -> Float[Tensor, '']:
+    """-log( exp(q k / tau) / (exp(q k / tau) + sum over negatives exp(q n / tau)) ).
+
+    MoCo, arXiv 1911.05722, equation 1; LoGo, arXiv 2203.17205, equation 1.
+
+    Args:
+        q: (N, D), unit norm.
+        k: (N, D), unit norm; row n is the key of query n. No gradient.
+        negatives: (K, D), unit norm. No gradient.
+        temperature: tau > 0.
+
+    Raises:
+        ValueError: If the negatives have another length than q.
+    """
+    positive = (q * k.detach()).sum(dim=1, keepdim=True)  # (N, 1)
+    logits = torch.cat((positive, similarity(q, negatives)), dim=1)  # (N, 1 + K)
+    first = torch.zeros(len(q), dtype=torch.int64, device=q.device)
+    return F.cross_entropy(logits / temperature, first)
+
+
+def relations(
+    x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K E'], temperature: float
+) -> Float[Tensor, 'N K']:
+    """softmax(x queue / tau): how x relates to the queue (CGH, arXiv 2308.13392).
+
+    Args:
+        x: (N, D), unit norm.
+        queue: (K, D), unit norm. No gradient.
+        temperature: tau > 0.
+    """
+    return (similarity(x, queue) / temperature).softmax(dim=1)
+
+
+def relation_cross_entropy(
+    target: Float[Tensor, 'N K'],
+    x: Float[Tensor, 'N D'],
+    queue: Float[Tensor, 'K E'],
+    temperature: float,
+) -> Float[Tensor, '']:
+    """H(target, relations(x, queue, tau)): CGH, arXiv 2308.13392.
+
+    Args:
+        target: (N, K), relations to a queue whose row j is the image of row j of
+            `queue`.
+        x: (N, D), unit norm.
+        queue: (K, D), unit norm. No gradient.
+        temperature: tau > 0, of the relations of x.
+    """
+    return F.cross_entropy(similarity(x, queue) / temperature, target)
+
+
+def similarity(
+    x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K E']
+) -> Float[Tensor, 'N K']:
+    """Return the dot products of x with a queue, (N, K), no gradient to the queue.
+
+    Raises:
+        ValueError: If the queue holds vectors of another length.
+    """
+    if x.shape[1] != queue.shape[1]:
+        raise ValueError(
+            f'the queue holds keys of length {queue.shape[1]} and the neck gives '
+            f'{x.shape[1]}; set queue.dim (or queue.dims) to the out_channels of the neck'
+        )
+    # bfloat16 would round the logits by more than a confident loss is worth
+    with torch.autocast(x.device.type, enabled=False):
+        return at_least_float32(x) @ queue.detach().T
