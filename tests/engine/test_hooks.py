@@ -8,11 +8,12 @@ import pytest
 import torch
 from helpers import build, cgh
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
 from mmengine.optim import CosineAnnealingLR
 from mmengine.runner import get_priority
 from torch import nn
 
-from mmlogo.engine.hooks import ClockHook, average_statistics
+from mmlogo.engine.hooks import ClockHook, ThroughputHook, average_statistics
 from mmlogo.engine.hooks.start_report import refuse_spent_schedules
 
 
@@ -73,3 +74,19 @@ def test_a_schedule_that_ends_too_early_is_refused(by_epoch, length, refused):
             refuse_spent_schedules(resumed)
     else:
         refuse_spent_schedules(resumed)
+
+
+@pytest.mark.parametrize('processes', [1, 4])
+def test_images_per_second_are_of_all_processes(processes):
+    hub = MessageHub('speed')
+    for _ in range(3):
+        hub.update_scalar('train/time', 0.5)
+        hub.update_scalar('train/data_time', 0.125)
+    run = SimpleNamespace(
+        message_hub=hub,
+        world_size=processes,
+        train_dataloader=SimpleNamespace(batch_size=8),
+    )
+    ThroughputHook().after_train_iter(run, 0)
+    assert hub.get_scalar('train/images_per_s').current() == 8 * processes / 0.5
+    assert hub.get_scalar('train/data_wait').current() == 25

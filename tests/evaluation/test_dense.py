@@ -154,6 +154,25 @@ def test_crops_are_cut_from_their_image_by_its_index(photo_images):
     torch.testing.assert_close(got.feature, torch.full((1, 2, 3), 0.2))
 
 
+def test_each_crop_has_its_own_scale():
+    """On a slope of gray, what a crop spans says how large it is."""
+    slope = torch.arange(64, dtype=torch.uint8).expand(6, 3, 64, 64)
+    seen = []
+
+    class Listening(Pixels):
+        def forward(self, inputs: Tensor, mode: str) -> tuple:
+            seen.append(inputs)
+            return super().forward(inputs, mode)
+
+    source = CropPair((1.0, 1.0), (0.04, 0.09), 16)
+    extract(Listening(), batch_of(slope), [source], labelled=False)
+    x_global, x_local = (255 * x[:, 0] for x in seen[-2:])
+    assert (x_global.shape, x_local.shape) == ((6, 64, 64), (6, 16, 16))
+    span = [x.amax((1, 2)) - x.amin((1, 2)) for x in (x_global, x_local)]
+    assert (span[0] > 60).all()
+    assert (span[1] < 64 * (0.09 * 4 / 3) ** 0.5).all()
+
+
 def halves(n: int) -> dict:
     """Images whose left part has one colour and class, and whose right part another."""
     generator = torch.Generator().manual_seed(0)
@@ -266,6 +285,16 @@ def test_the_rate_is_chosen_by_the_overlap_and_not_by_the_background(monkeypatch
         floor_pixel_accuracy=pytest.approx(80),
         lr=1.0,
     )
+
+
+def test_the_rate_of_a_segmentation_is_chosen_without_the_queries():
+    """One rate diverges on the bank; masks of the queries may say what they like."""
+    maps = extract(Pixels(), halves(12), [of_maps], labelled=False)[of_maps]
+    swapped = maps._replace(label=torch.where(maps.label == 255, 255, 2 - maps.label))
+    for query in (maps, swapped):
+        for lrs in ((1e9, 0.1), (0.1, 1e9)):
+            metric = SegmentationMetric(epochs=10, lrs=lrs)
+            assert metric.compute(maps, query)['lr'] == 0.1
 
 
 def test_classes_left_out_are_as_if_ignored():

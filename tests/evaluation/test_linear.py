@@ -9,7 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmlogo.evaluation import Features, LinearMetric, LinearProbe, fit_linear
+from mmlogo.evaluation import (
+    Features,
+    LinearMetric,
+    LinearProbe,
+    fit_linear,
+    linear,
+)
 from mmlogo.evaluation.linear import accuracies
 
 
@@ -78,6 +84,30 @@ def test_the_learning_rate_is_chosen_without_the_queries():
         for shift in range(4):
             shifted = query._replace(label=(query.label + shift) % 4)
             assert metric.compute(bank, shifted)['lr'] == 0.1
+
+
+def test_a_held_out_tenth_chooses_the_rate_and_no_sample_of_it_is_fitted(monkeypatch):
+    fitted = []
+
+    def fit(x, y, **how):
+        fitted.append((x, y))
+        return fit_linear(x, y, **how)
+
+    monkeypatch.setattr(linear, 'fit_linear', fit)
+    bank = features(200, 0.2, 1)
+    LinearMetric(epochs=1).compute(bank, features(8, 0.2, 2))
+    x = (bank.feature - bank.feature.mean(dim=0)) / bank.feature.std(dim=0)
+    rest = torch.arange(200) % 10 != 9
+    (first, _), (second, _) = fitted
+    torch.testing.assert_close(first, x[rest])
+    torch.testing.assert_close(second, x)
+
+
+def test_queries_are_standardised_as_the_bank_is():
+    """All of one class: by their own mean they would lie where no class is."""
+    query = features(80, 0.05, 2)
+    one = Features(*(column[query.label == 2] for column in query))
+    assert LinearMetric(epochs=20).compute(features(200, 0.05, 1), one)['top1'] == 100
 
 
 def test_top_five_counts_the_five_best_and_is_left_out_for_few_classes():

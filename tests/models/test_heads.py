@@ -141,6 +141,21 @@ class TestLoGoHead:
         assert moved[0] is None
         assert moved[2].abs().sum() > 0
 
+    def test_the_affinity_sees_directions_alone(self, z, seeds):
+        """Unit vectors: how long an embedding is must tell the regressor nothing."""
+        head = build()
+        longer = [*z[:2], *(3 * v for v in z[2:])]
+        one, other = terms(head, z, seeds), terms(head, longer, seeds)
+        torch.testing.assert_close(one['loss_affinity'], other['loss_affinity'])
+        assert one['cos_ll'].item() == pytest.approx(other['cos_ll'].item())
+        seen = []
+        head.affinity.f.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        head.affinity.noise = 0.0
+        terms(head, z, seeds)
+        for pairs in seen:
+            halves = torch.cat(pairs.chunk(2, dim=1))
+            torch.testing.assert_close(halves.norm(dim=1), torch.ones(len(halves)))
+
     def test_push_ratio_weighs_gradients(self, z, seeds):
         head = build(push_ratio=0.015)
         out = terms(head, z, seeds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -26,6 +28,7 @@ from mmlogo.models import selfsup
 from mmlogo.models.heads import aligned_heads, contrast_head, pull, relation_head
 from mmlogo.models.losses import info_nce
 from mmlogo.models.parts.norms import SplitBatchNorm2d
+from mmlogo.views import Seeds
 
 N = 8
 
@@ -159,12 +162,12 @@ class TestSimSiamLoGo:
         losses(model, batch)
         assert sizes == [8, 8, 16, 16]
 
-    def test_statistics_can_ignore_locals(self, batch):
-        follow, ignore = (
-            build(simsiam_logo(local_statistics=flag)) for flag in (True, False)
-        )
+    @pytest.mark.parametrize('make', [simsiam_logo, moco_logo])
+    def test_statistics_can_ignore_locals(self, make, batch):
+        follow, ignore = (build(make(local_statistics=flag)) for flag in (True, False))
         views = dict(global_views=VIEWS['global_views'])
-        alone = build(simsiam_logo(views, head=logo_head(affinity=None)))
+        head = make()['head'] | dict(affinity=None)
+        alone = build(make(views, head=head))
         alone.load_state_dict(follow.state_dict(), strict=False)
         for model in (follow, ignore, alone):
             losses(model, batch)
@@ -307,6 +310,48 @@ def test_the_first_view_is_the_query_and_the_second_the_key(make, batch):
         torch.testing.assert_close(got, expected)
     (shuffled_key,) = seen['teacher']
     torch.testing.assert_close(shuffled_key.sort().values, key.sort().values)
+
+
+def test_moco_logo_pulls_views_to_the_keys_of_the_other_global(batch):
+    """The step by hand, in evaluation mode: gg to the other's key, lg to both."""
+    head = logo_head(dict(type='InfoNCEPull', temperature=0.1), affinity=None)
+    model = build(moco_logo(head=head))
+    losses(model, batch)  # the teacher has its weights now
+    model.eval()
+    data = model.data_preprocessor(batch, True)
+    negatives = model.queue.negatives()
+    with torch.no_grad():
+        q = [F.normalize(model.embed(x), dim=1) for x in data['inputs']]
+        k = [F.normalize(model.teacher(x)[0], dim=1) for x in data['inputs'][:2]]
+        got = model.loss(**data)
+
+    def nce(a, b):
+        return info_nce(q[a], k[b], negatives, 0.1)
+
+    crossed, straight = nce(0, 1) + nce(1, 0), nce(0, 0) + nce(1, 1)
+    assert not torch.isclose(crossed, straight, rtol=1e-3)
+    torch.testing.assert_close(got['loss_gg'], crossed / 6)
+    torch.testing.assert_close(
+        got['loss_lg'], sum(nce(a, b) for a in (2, 3) for b in (0, 1)) / 6
+    )
+
+
+@pytest.mark.parametrize('make', [partial(moco, symmetric=True), moco_logo])
+def test_each_view_is_shuffled_in_its_own_order(make, batch):
+    """Who shares a split with whom must not repeat from view to view."""
+    model = build(make())
+    with torch.no_grad():
+        views = model.data_preprocessor(batch, True)['inputs']
+        for view in views[:2]:
+            view.copy_(torch.arange(float(N))[:, None, None, None])
+    seen = []
+    model.teacher.backbone.register_forward_pre_hook(
+        lambda _, x: seen.append(x[0][:, 0, 0, 0].tolist())
+    )
+    model.loss(views, Seeds(batch['seeds']))
+    assert len(seen) == 2
+    assert sorted(seen[0]) == sorted(seen[1]) == list(range(N))
+    assert seen[0] != seen[1]
 
 
 def test_lewel_b_predicts_the_other_view(batch):
