@@ -36,7 +36,7 @@ with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
     from mmlogo.config import load_config
     from mmlogo.datasets.in_memory import InMemoryImages
     from mmlogo.datasets.photo_tiles import FREE
-    from mmlogo.engine.hooks import unwrapped
+    from mmlogo.engine import unwrapped
     from mmlogo.evaluation import Features
     from mmlogo.launch.lint import check_keys
     from mmlogo.report import draw_curves, draw_embedding, draw_views

@@ -58,7 +58,7 @@ def test_without_the_stop_gradient_the_alarm_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(
         CosinePull, 'forward', lambda self, p, z: -F.cosine_similarity(p, z, dim=1).mean()
     )
-    monkeypatch.setattr(CosinePull, 'query', lambda self, z: z)
+    monkeypatch.setattr(CosinePull, 'prepare', lambda self, z: z)
     log, records = run(tmp_path, lr=0.5)
     assert records[-1]['collapse/rank_share/global'] < 5
     assert 'COLLAPSE' in log
