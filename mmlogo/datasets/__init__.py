@@ -1,3 +1,5 @@
+"""Data sets, and the sampler that gives every sample its seeds."""
+
 from mmlogo.datasets.coco_masks import CocoMasks
 from mmlogo.datasets.imagenet100 import ImageNet100
 from mmlogo.datasets.in_memory import (

@@ -1,3 +1,5 @@
+"""Features of a frozen network, and metrics of them."""
+
 from mmlogo.evaluation.dense import PatchKNNMetric, RetrievalMetric, SegmentationMetric
 from mmlogo.evaluation.features import Features, assemble, extract
 from mmlogo.evaluation.keep import KeepFeatures

@@ -1,3 +1,5 @@
+"""What a view is, and how it is made."""
+
 from mmlogo.views.preprocessor import LabelledPreprocessor, MultiCropPreprocessor
 from mmlogo.views.seeds import SeededIndex, Seeds, fresh_seeds, pack_seeds
 from mmlogo.views.spec import ViewSpec, parse_views

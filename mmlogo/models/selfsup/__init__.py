@@ -1,3 +1,5 @@
+"""The algorithms, one file each."""
+
 from mmlogo.models.selfsup.cgh import CGH
 from mmlogo.models.selfsup.lewel_b import LEWELB
 from mmlogo.models.selfsup.lewel_m import LEWELM

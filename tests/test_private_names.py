@@ -1,0 +1,128 @@
+"""What mmlogo uses of the private side of other packages, and why.
+
+Each row is watched: a test fails on the day that a package changes what we rely on, and
+another when a private name is used that has no row here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from helpers import ROOT
+from mmengine.config import Config
+from mmengine.model import ImgDataPreprocessor
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import nn
+
+
+class Use(NamedTuple):
+    """A private name, the reason for using it, and what has to hold of it."""
+
+    files: tuple[str, ...]
+    reason: str
+    holds: Callable[[], bool]
+
+
+def parameter() -> nn.Parameter:
+    return nn.Parameter(torch.zeros(1))
+
+
+def split_path() -> bool:
+    """`Config.fromfile` asks this static method for every `_base_`."""
+    found = Config._get_cfg_path(
+        'mmpretrain::simsiam/simsiam_resnet50_8xb32-coslr-100e_in1k.py', ''
+    )
+    return found[1] == 'mmpretrain' and found[0].endswith('.py')
+
+
+def lerp() -> bool:
+    x = [torch.zeros(2)]
+    torch._foreach_lerp_(x, [torch.ones(2)], 0.25)
+    return x[0].tolist() == [0.25, 0.25]
+
+
+def shared_tensors() -> bool:
+    """A module's tensors are the entries of these two dictionaries."""
+    norm = nn.BatchNorm1d(2)
+    return (
+        norm._parameters['weight'] is norm.weight
+        and norm._buffers['running_mean'] is norm.running_mean
+    )
+
+
+USES = {
+    '_get_cfg_path': Use(
+        ('mmlogo/config.py',),
+        'MMEngine resolves package::path for packages on a list of its own, without mmlogo',
+        split_path,
+    ),
+    '_accumulative_counts': Use(
+        ('mmlogo/engine/hooks/clock.py', 'mmlogo/engine/hooks/start_report.py'),
+        'no public name says how many batches make an optimiser step',
+        lambda: (
+            OptimWrapper(
+                torch.optim.SGD([parameter()], lr=1.0), accumulative_counts=3
+            )._accumulative_counts
+            == 3
+        ),
+    ),
+    '_load_from': Use(
+        ('mmlogo/engine/hooks/provenance.py',),
+        'the Runner keeps the name of the checkpoint under this name alone',
+        lambda: '_load_from' in Runner.__init__.__code__.co_names,
+    ),
+    '_channel_conversion': Use(
+        ('mmlogo/transfer/trunk.py',),
+        'the only place where a detector says whether it turns BGR to RGB',
+        lambda: ImgDataPreprocessor(bgr_to_rgb=True)._channel_conversion is True,
+    ),
+    '_enable_normalize': Use(
+        ('mmlogo/transfer/trunk.py',),
+        'the only place where a detector says whether images are normalised',
+        lambda: (
+            ImgDataPreprocessor(mean=[1.0] * 3, std=[1.0] * 3)._enable_normalize is True
+        ),
+    ),
+    '_foreach_lerp_': Use(
+        ('mmlogo/models/parts/teacher.py',),
+        'one kernel for all tensors of the teacher; torch names it privately alone',
+        lerp,
+    ),
+    '_parameters': Use(
+        ('mmlogo/models/parts/norms.py',),
+        'a norm is replaced and its tensors stay, which an optimiser may hold already',
+        shared_tensors,
+    ),
+    '_buffers': Use(
+        ('mmlogo/models/parts/norms.py',),
+        'a norm is replaced and its tensors stay',
+        shared_tensors,
+    ),
+    '_roi_align_backward': Use(
+        ('mmlogo/transfer/operators/torchvision_ops.py',),
+        'torchvision has the gradient of roi_align as an operator of this name alone',
+        lambda: callable(torch.ops.torchvision._roi_align_backward),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', USES)
+def test_a_private_name_is_still_what_it_was(name):
+    assert USES[name].holds(), USES[name].reason
+
+
+def test_every_private_name_of_others_is_in_the_list():
+    used: dict[str, set[str]] = {}
+    for path in [*ROOT.glob('mmlogo/**/*.py'), *ROOT.glob('tools/*.py')]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Attribute) or not node.attr.startswith('_'):
+                continue
+            ours = isinstance(node.value, ast.Name) and node.value.id in ('self', 'cls')
+            if not ours and not node.attr.startswith('__'):
+                used.setdefault(node.attr, set()).add(path.relative_to(ROOT).as_posix())
+    assert used == {name: set(use.files) for name, use in USES.items()}
