@@ -184,34 +184,52 @@ def check_mmdet() -> Finding:
 
 
 class _Canary:
-    """Pickles as a call, which a safe load refuses."""
+    """Pickles as a call that makes a file, which a safe load refuses."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __reduce__(self) -> tuple:
-        return print, ('a checkpoint ran code',)
+        return open, (str(self.path), 'w')
 
 
 def check_safe_loading() -> Finding:
+    """That no code of a checkpoint runs, by mmlogo's reader and by MMEngine's loader."""
     torch = load('torch')
     fix = f"pip install 'torch>={MINIMUM['torch'][1]}' torchvision"
     if digits(torch.__version__) < digits(MINIMUM['torch'][1]):
         told = f'torch {torch.__version__}: weights_only=True has known holes before 2.10'
         return Finding(FAIL, told, fix)
+    reader = load('mmlogo.checkpoints.read').read_checkpoint
+    load('mmlogo.engine')  # as every training does; MMEngine's loader is then the reader
+    loader = load('mmengine.runner').CheckpointLoader.load_checkpoint
+    for name, read in (("mmlogo's reader", reader), ("MMEngine's loader", loader)):
+        with tempfile.TemporaryDirectory() as folder:
+            if fault := _fault_of(read, torch, Path(folder)):
+                return Finding(FAIL, f'{name} {fault}', f'{fix}  # and mmlogo anew')
+    return Finding(OK, "mmlogo's reader and MMEngine's read tensors and refuse code")
+
+
+def _fault_of(read: Callable[[str], Any], torch: Any, folder: Path) -> str:
+    """What is wrong with a way of reading checkpoints, or nothing."""
+    path, sign = folder / 'checkpoint.pth', folder / 'the_code_ran'
     saved = dict(weight=torch.arange(4.0), step=3)
-    back = _round_trip(torch, saved)
-    if back['step'] != 3 or not torch.equal(back['weight'], saved['weight']):
-        return Finding(FAIL, 'tensors come back changed from torch.load', fix)
-    try:
-        _round_trip(torch, _Canary())
-    except Exception:
-        return Finding(OK, 'torch.load(weights_only=True) reads tensors and refuses code')
-    return Finding(FAIL, 'torch.load(weights_only=True) ran code of a checkpoint', fix)
-
-
-def _round_trip(torch: Any, content: object) -> Any:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
+    for zipped in (True, False):  # torch has two formats
+        torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+        back = read(str(path))
+        if back['step'] != 3 or not torch.equal(back['weight'], saved['weight']):
+            return 'brings tensors back changed'
+        torch.save(_Canary(sign), path, _use_new_zipfile_serialization=zipped)
+        refused = False
+        try:
+            read(str(path))
+        except Exception:
+            refused = True
+        if sign.exists():
+            return 'ran code of a checkpoint'
+        if not refused:
+            return 'took a checkpoint with code in it'
+    return ''
 
 
 _GLOO = """

@@ -12,8 +12,14 @@ from mmengine.registry import FUNCTIONS, Registry
 from mmengine.registry import MODEL_WRAPPERS as ROOT_MODEL_WRAPPERS
 from mmpretrain import registry as parent
 
-# What mmdet's detectors lack is a class of mmdet's, and there only where mmdet is.
-_DETECTORS = ['mmlogo.transfer.detectors'] if find_spec('mmdet') is not None else []
+from mmlogo.transfer.operators import is_half_imported
+
+# What mmdet's detectors lack is a class of mmdet's, and there only where mmdet is whole.
+_DETECTORS = (
+    ['mmlogo.transfer.detectors']
+    if find_spec('mmdet') is not None and not is_half_imported()
+    else []
+)
 
 
 def _child(name: str, of: Registry, locations: list[str]) -> Registry:

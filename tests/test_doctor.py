@@ -17,8 +17,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import ROOT
+from mmengine import runner
 
 from mmlogo import doctor
+from mmlogo.checkpoints.read import read_checkpoint
 from mmlogo.datasets import photo_tiles
 from mmlogo.doctor import FAIL, OK, WARN, Finding
 from mmlogo.version import MINIMUM
@@ -223,9 +225,10 @@ def test_mmdet_is_optional(monkeypatch) -> None:
 # --- torch ---------------------------------------------------------------------------
 
 
-def test_safe_loading_here(capsys) -> None:
-    assert doctor.check_safe_loading().state == OK
-    assert 'a checkpoint ran code' not in capsys.readouterr().out
+def test_safe_loading_here() -> None:
+    assert doctor.check_safe_loading() == Finding(
+        OK, "mmlogo's reader and MMEngine's read tensors and refuse code"
+    )
 
 
 def test_safe_loading_needs_a_torch_without_known_holes(monkeypatch) -> None:
@@ -236,22 +239,60 @@ def test_safe_loading_needs_a_torch_without_known_holes(monkeypatch) -> None:
     assert found.fix == "pip install 'torch>=2.10.0' torchvision"
 
 
+def unsafe(path: str) -> object:
+    return torch.load(path, weights_only=False)
+
+
+def careless(path: str) -> object:
+    """Runs nothing, and says nothing of what it left out."""
+    try:
+        return read_checkpoint(path)
+    except ValueError:
+        return None
+
+
+def changed(path: str) -> dict:
+    return dict(weight=torch.zeros(4), step=3)
+
+
+@pytest.mark.parametrize('place', ["mmlogo's reader", "MMEngine's loader"])
 @pytest.mark.parametrize(
-    ('back', 'text'),
+    ('read', 'text'),
     [
-        (dict(weight=torch.zeros(4), step=3), 'tensors come back changed'),
-        (dict(weight=torch.arange(4.0), step=3), 'ran code of a checkpoint'),
+        (changed, 'brings tensors back changed'),
+        (unsafe, 'ran code of a checkpoint'),
+        (careless, 'took a checkpoint with code in it'),
     ],
-    ids=['changed', 'unsafe'],
 )
-def test_a_load_that_is_wrong_or_unsafe(monkeypatch, back, text) -> None:
-    stub = fake_torch(arange=torch.arange, equal=torch.equal)
-    stub.save, stub.load = lambda *args: None, lambda *args, **kwargs: back
-    have(monkeypatch, {}, dict(torch=stub))
+def test_a_way_of_loading_that_is_wrong_or_unsafe(monkeypatch, place, read, text) -> None:
+    ways = {"mmlogo's reader": read_checkpoint, "MMEngine's loader": read_checkpoint}
+    ways[place] = read
+    modules = {
+        'torch': torch,
+        'mmlogo.checkpoints.read': SimpleNamespace(read_checkpoint=ways["mmlogo's reader"]),
+        'mmengine.runner': SimpleNamespace(
+            CheckpointLoader=SimpleNamespace(load_checkpoint=ways["MMEngine's loader"])
+        ),
+    }
+    have(monkeypatch, {}, modules)
     found = doctor.check_safe_loading()
-    assert found.state == FAIL
-    assert text in found.text
+    assert (found.state, found.text) == (FAIL, f'{place} {text}')
     assert "pip install 'torch>=2.10.0'" in found.fix
+
+
+def test_mmengines_own_loader_would_not_pass(monkeypatch) -> None:
+    """What the check is there for: a registration that is not in force."""
+    own = runner.checkpoint.load_from_local
+    monkeypatch.setitem(runner.CheckpointLoader._schemes, '', own)
+    found = doctor.check_safe_loading()
+    assert (found.state, found.text) == (FAIL, "MMEngine's loader ran code of a checkpoint")
+
+
+def test_safe_loading_where_mmlogo_is_broken(monkeypatch) -> None:
+    broken = {'torch': torch, 'mmlogo.checkpoints.read': ImportError('no mmengine')}
+    have(monkeypatch, {}, broken)
+    found = doctor.examine(doctor.check_safe_loading)
+    assert (found.state, found.text) == (WARN, 'not checked: ImportError: no mmengine')
 
 
 @pytest.mark.slow

@@ -103,6 +103,11 @@ USES = {
         'a norm is replaced and its tensors stay',
         shared_tensors,
     ),
+    '_backward_hooks': Use(
+        ('mmlogo/checkpoints/inert.py',),
+        'a tensor out of a file must bring no hooks, and torch names them privately alone',
+        lambda: torch.zeros(1)._backward_hooks is None,
+    ),
     '_roi_align_backward': Use(
         ('mmlogo/transfer/operators/torchvision_ops.py',),
         'torchvision has the gradient of roi_align as an operator of this name alone',

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from mmlogo.checkpoints.arrays import STAND_INS, Array, UnsafePickleError
 
 _THEIRS = re.compile(
     r'(?:^|(?<=\.))(?:stem|res(?P<stage>[2-5])\.(?P<block>\d+))'
@@ -26,12 +26,6 @@ _OURS = re.compile(
     r'(?:layer(?P<stage>[1-4])\.(?P<block>\d+)\.)?'
     r'(?:(?P<kind>conv|bn)(?P<conv>[123])|downsample\.(?P<place>[01]))\.(?P<tensor>\w+)'
 )
-
-_NUMBER = re.compile('[<>|=]?(f[248]|[iu][1248]|b1)')
-
-
-class UnsafePickleError(ValueError):
-    """A pickle holds something else than names and arrays of numbers."""
 
 
 def to_detectron2(name: str) -> str:
@@ -80,8 +74,8 @@ def write_pickle(path: str | Path, state: Mapping[str, Tensor], meta: dict) -> N
 def read_pickle(path: str | Path) -> Any:
     """A pickle of names, plain values and arrays of numbers, Python 2's too.
 
-    Nothing that the file names is imported or called: what stands for an array is put
-    together here, from its shape, its type and its bytes. Arrays become tensors.
+    Nothing that the file names is imported or called: `arrays.py` puts an array together,
+    from its shape, its type and its bytes. Arrays become tensors.
 
     Raises:
         UnsafePickleError: If it holds anything else.
@@ -92,87 +86,13 @@ def read_pickle(path: str | Path) -> Any:
     return _tensors(content)
 
 
-class _DType:
-    """What `numpy.dtype` builds: a number of known size and byte order."""
-
-    def __init__(self, code: object, *_: object) -> None:
-        if not isinstance(code, str) or not _NUMBER.fullmatch(code):
-            raise UnsafePickleError(f'an array of {code!r}, which is no type of number')
-        self.dtype = np.dtype(code)
-
-    def __setstate__(self, state: tuple) -> None:
-        if state[1] == '>':
-            self.dtype = self.dtype.newbyteorder('>')
-
-
-class _Array:
-    """What `_reconstruct` and `_frombuffer` build."""
-
-    def __init__(self) -> None:
-        self.array: np.ndarray | None = None
-
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, dtype, is_fortran, content = state
-        self.fill(content, dtype, shape, 'F' if is_fortran else 'C')
-
-    def fill(self, content: object, dtype: object, shape: tuple, order: str) -> _Array:
-        if isinstance(content, str):  # of Python 2
-            content = content.encode('latin1')
-        if not isinstance(content, (bytes, bytearray)) or not isinstance(dtype, _DType):
-            raise UnsafePickleError('an array that is not made of bytes')
-        if order not in ('C', 'F'):
-            raise UnsafePickleError(f'an array laid out in order {order!r}')
-        flat = np.frombuffer(content, dtype.dtype)
-        self.array = flat.reshape(shape, order='F' if order == 'F' else 'C')
-        return self
-
-
-def _reconstruct(*_: object) -> _Array:
-    return _Array()
-
-
-def _from_buffer(
-    content: object, dtype: object, shape: tuple, order: str, *_: object
-) -> _Array:
-    return _Array().fill(content, dtype, shape, order)
-
-
-def _scalar(dtype: object, content: object) -> _Array:
-    return _Array().fill(content, dtype, (), 'C')
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != 'latin1':
-        raise UnsafePickleError(f'bytes encoded as {encoding!r}')
-    return text.encode('latin1')
-
-
-def _no_bytes() -> bytes:
-    return b''
-
-
-def _nothing(*_: object) -> None:
-    """`numpy.ndarray` is only ever handed to `_reconstruct`."""
-
-
-_MEANT: dict[str, Any] = {
-    'collections.OrderedDict': OrderedDict,
-    '_codecs.encode': _encode,
-    '__builtin__.bytes': _no_bytes,  # of an empty array, in the old protocols
-    'numpy.dtype': _DType,
-    'numpy.ndarray': _nothing,
-    'numpy.core.multiarray._reconstruct': _reconstruct,
-    'numpy.core.multiarray.scalar': _scalar,
-    'numpy.core.numeric._frombuffer': _from_buffer,
-}
-
-
 class _ArrayUnpickler(pickle.Unpickler):
+    """Knows no name but those of arrays, and for these takes what stands for them."""
+
     def find_class(self, module: str, name: str) -> Any:
-        full = f'{module.replace("numpy._core", "numpy.core")}.{name}'
-        if full not in _MEANT:
+        if f'{module}.{name}' not in STAND_INS:
             raise UnsafePickleError(f'{module}.{name}, which is no array of numbers')
-        return _MEANT[full]
+        return STAND_INS[f'{module}.{name}']
 
 
 def _tensors(node: object) -> Any:
@@ -180,7 +100,7 @@ def _tensors(node: object) -> Any:
         return {key: _tensors(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
         return [_tensors(value) for value in node]
-    if isinstance(node, _Array) and node.array is not None:
+    if isinstance(node, Array) and node.array is not None:
         array = node.array
         return torch.from_numpy(array.astype(array.dtype.newbyteorder('='), order='C'))
     if node is None or isinstance(node, (str, bytes, int, float)):

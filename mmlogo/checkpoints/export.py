@@ -16,13 +16,9 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmlogo.checkpoints.detectron2 import write_pickle
-from mmlogo.checkpoints.match import (
-    find_prefix,
-    load_pretrained,
-    read_checkpoint,
-    tensors_of,
-)
+from mmlogo.checkpoints.match import find_prefix, load_pretrained, tensors_of
 from mmlogo.checkpoints.origin import inputs_of, model_of
+from mmlogo.checkpoints.read import read_checkpoint
 from mmlogo.registry import MODELS
 
 # what each library reads

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import pickle
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PosixPath
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmlogo.checkpoints.detectron2 import UnsafePickleError, from_detectron2, read_pickle
+from mmlogo.checkpoints.detectron2 import from_detectron2
 from mmlogo.checkpoints.origin import model_of
+from mmlogo.checkpoints.read import read_checkpoint
 
 # What a slow copy of the network is called: MoCo's encoder_k, BYOL's target_net ...
 _COPIES = {'ema', 'k', 'key', 'momentum', 'target', 'teacher'}
@@ -257,87 +255,6 @@ def tensors_of(content: object, path: str | Path) -> dict[str, Tensor]:
     return {from_detectron2(name): value for name, value in found.items()}
 
 
-def read_checkpoint(path: str | Path) -> object:
-    """A checkpoint as it was saved; of .safetensors the tensors.
-
-    Nothing that a file names is run: torch's safe reader takes tensors and plain values,
-    here also MMEngine's log and NumPy's arrays. Pickles of arrays (.pkl) are read by
-    `read_pickle`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or holds anything else.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
-    try:
-        return _read(path)
-    except UnsafePickleError as error:
-        raise ValueError(_refused(path, str(error))) from error
-    except Exception as error:
-        refused = re.search(r'GLOBAL (\S+)', str(error))
-        if isinstance(error, pickle.UnpicklingError) and refused:
-            raise ValueError(_refused(path, refused[1])) from error
-        raise ValueError(
-            f'{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint '
-            f'({type(error).__name__}: {_first_line(error)}); it may be cut off: copy '
-            'or download it again'
-        ) from error
-
-
-def _refused(path: Path, what: str) -> str:
-    return (
-        f'{path} was not read: it holds {what}, and to read that may run what the file '
-        'says; a checkpoint may hold tensors, arrays, names and plain values. If you trust '
-        'it, load it with its own library and save the tensors with torch.save'
-    )
-
-
-def _is_array_pickle(path: Path) -> bool:
-    if path.suffix != '.pkl':
-        return False
-    old = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
-    with path.open('rb') as file:
-        start = file.read(len(old))
-    return start != old and not start.startswith(b'PK')  # torch.save's two formats
-
-
-def _read(path: Path) -> object:
-    if path.suffix == '.safetensors':
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    if _is_array_pickle(path):
-        return read_pickle(path)
-    with torch.serialization.safe_globals(_SAFE):
-        return torch.load(path, map_location='cpu', weights_only=True)
-
-
-def _of_history(kind: object, name: str) -> object:
-    """`getattr` as MMEngine's pickled log has it, and for nothing else."""
-    if kind is not HistoryBuffer:
-        raise UnsafePickleError(f'getattr of {kind!r}')
-    return getattr(kind, name)
-
-
-_SCALAR, _ARRAY = (value.__reduce__()[0] for value in (np.float64(0), np.zeros(1)))
-# Beside tensors and plain values: the log and the numbers of MMEngine's checkpoints, and
-# the arguments of many a release's.
-_SAFE: list = [
-    HistoryBuffer,
-    (_of_history, 'builtins.getattr'),
-    argparse.Namespace,
-    PosixPath,
-    np.ndarray,
-    np.dtype,
-    *{type(np.dtype(code)) for code in '?bBhHiIlLqQefd'},
-    # of NumPy 2, and of those before
-    *((_SCALAR, f'numpy.{core}.multiarray.scalar') for core in ('_core', 'core')),
-    *((_ARRAY, f'numpy.{core}.multiarray._reconstruct') for core in ('_core', 'core')),
-]
-
-
 def _of_backbone(name: str) -> str:
     return re.sub(r'\broi_head\.shared_head\.(layer\d+\.)', r'backbone.\1', name)
 
@@ -348,10 +265,6 @@ def _flat(node: object, name: str) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(node, Mapping):
         for key, value in node.items():
             yield from _flat(value, f'{name}.{key}' if name else str(key))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line), 'no message')
 
 
 def _shapes(mismatch: Mismatch) -> str:

@@ -1,4 +1,4 @@
-"""What the config in a checkpoint says of its pretraining."""
+"""What the config in a checkpoint says of its pretraining. Nothing in it is run."""
 
 from __future__ import annotations
 
@@ -6,23 +6,77 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+# What these say, MMEngine reads or imports, or replaces before it reads the rest.
+_EXECUTED = ('_base_', 'custom_imports')
+_REPLACED = '{{'
+# what a text that is no such config raises, a very deep one among them
+_UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
+_PLAIN = (
+    ast.Constant,
+    ast.Dict,
+    ast.List,
+    ast.Load,
+    ast.Set,
+    ast.Tuple,
+    ast.UAdd,
+    ast.USub,
+    ast.UnaryOp,
+    ast.keyword,
+)
+
 
 def model_of(cfg: str) -> dict[str, Any]:
-    """`model` of a config's text as MMEngine writes it; nothing in it is run."""
+    """`model` of a config's text as MMEngine writes it, else an empty dictionary."""
+    model = value_of(cfg, 'model')
+    return model if isinstance(model, dict) else {}
+
+
+def value_of(cfg: str, name: str) -> Any:
+    """What a config's text assigns to a name; None if that is no plain value."""
     try:
         for line in ast.parse(cfg).body:
-            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == 'model':
-                model = _literal(line.value)
-                return model if isinstance(model, dict) else {}
-    except (SyntaxError, ValueError):  # written otherwise, by an older MMCV
+            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == name:
+                return _literal(line.value)
+    except _UNREADABLE:  # written otherwise, by an older MMCV
         pass
-    return {}
+    return None
+
+
+def plain_config(cfg: str) -> str:
+    """A config's text without what does more than give a name a plain value.
+
+    MMEngine runs such a text as Python. A text that is plain comes back as it is.
+    """
+    try:
+        lines = ast.parse(cfg).body
+        plain = [text for line in lines if _is_plain(line, text := ast.unparse(line))]
+    except _UNREADABLE:
+        return ''
+    if len(plain) == len(lines) and _REPLACED not in cfg:  # in a comment, too
+        return cfg
+    return ''.join(f'{text}\n' for text in plain)
+
+
+def _is_plain(line: ast.stmt, text: str) -> bool:
+    if not isinstance(line, ast.Assign) or _REPLACED in text:
+        return False
+    names = [name.id for name in line.targets if isinstance(name, ast.Name)]
+    if len(names) < len(line.targets) or {*names} & {*_EXECUTED, 'dict'}:
+        return False
+    return all(
+        isinstance(node, _PLAIN)
+        or (isinstance(node, ast.Name) and node.id == 'dict')
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) == 'dict')
+        for node in ast.walk(line.value)
+    )
 
 
 def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and ast.unparse(node.func) == 'dict':
         pairs = [pair for part in node.args for pair in _literal(part).items()]
         return dict(pairs) | {word.arg: _literal(word.value) for word in node.keywords}
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == 'range':
+        return range(*map(ast.literal_eval, node.args))
     if isinstance(node, ast.Dict):
         return {
             ast.literal_eval(key): _literal(value)

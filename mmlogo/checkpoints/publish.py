@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mmlogo.checkpoints.export import sha256
-from mmlogo.checkpoints.match import is_copy, read_checkpoint
+from mmlogo.checkpoints.match import is_copy
+from mmlogo.checkpoints.read import read_checkpoint
 
 
 def publish(

@@ -1,5 +1,6 @@
 """Loops, hooks, optimiser wrappers and schedules that MMEngine's Runner builds."""
 
+import mmlogo.checkpoints.read  # noqa: F401  MMEngine reads by it from now on
 from mmlogo.engine.hooks import *  # noqa: F403
 from mmlogo.engine.hooks import __all__ as _hooks
 from mmlogo.engine.knn_loop import KNNLoop, KNNTestLoop

@@ -1,5 +1,6 @@
 """From a command line to a Runner."""
 
+import mmlogo.checkpoints.read  # noqa: F401  MMEngine reads by it from now on
 from mmlogo.launch.checks import (
     check_data_roots,
     check_fits,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
+from mmlogo.checkpoints.read import read_checkpoint
 from mmlogo.datasets.in_memory import InMemoryImages
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.launch.lint import find_type
@@ -107,10 +107,13 @@ def check_fits(
     `parts` are the model's attributes that have to fit; without any, all of it.
 
     Raises:
-        ValueError: Naming the tensors that are missing or have another shape.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read; or naming the tensors that are missing or have
+            another shape.
     """
-    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    found = loaded.get('state_dict', loaded)
+    loaded = read_checkpoint(checkpoint)
+    content = loaded.get('state_dict', loaded) if isinstance(loaded, Mapping) else {}
+    found = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     wanted = unwrapped(model).state_dict()
     wrong = [
         f'{name} {tuple(value.shape)} is '

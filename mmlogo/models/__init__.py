@@ -1,5 +1,6 @@
 """Networks and objectives."""
 
+import mmlogo.checkpoints.read  # noqa: F401  MMEngine reads by it from now on
 from mmlogo.models import losses, parts
 from mmlogo.models.heads import (
     AlignedContrastHead,

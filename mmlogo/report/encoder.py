@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
 
+from mmlogo.checkpoints.read import read_checkpoint
 from mmlogo.evaluation import extract
 from mmlogo.launch import check_fits
 from mmlogo.registry import DATASETS, MODELS
@@ -154,17 +154,17 @@ class Encoder:
                 f'{cfg.model.type} is no self-supervised model; pictures of features are '
                 'of models that derive from BaseSelfSupervisor'
             )
-        # of its class, so that features are taken as the algorithm takes them
-        self.model: Any = object.__new__(kind)
-        BaseSelfSupervisor.__init__(
-            self.model,
+        # of its class, so that features are taken as the algorithm takes them, and made as
+        # its base is
+        looked_at = type(kind.__name__, (kind,), {'__init__': BaseSelfSupervisor.__init__})
+        self.model: Any = looked_at(
             backbone=cfg.model.backbone,
             neck=cfg.model.get('neck'),
             data_preprocessor=cfg.model.get('data_preprocessor'),
         )
         parts = ('backbone', 'neck') if self.has_maps else ('backbone',)
         check_fits(self.model, str(checkpoint), parts)
-        loaded = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+        loaded = read_checkpoint(str(checkpoint))
         weights = loaded.get('state_dict', loaded)
         wanted: set[str] = set(self.model.state_dict())
         known = {name: value for name, value in weights.items() if name in wanted}

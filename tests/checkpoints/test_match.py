@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from argparse import Namespace
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -17,7 +14,7 @@ from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mmlogo.checkpoints.match import load_pretrained, read_checkpoint, read_tensors
+from mmlogo.checkpoints.match import load_pretrained
 from mmlogo.registry import MODELS
 
 
@@ -257,34 +254,6 @@ def test_a_file_that_was_cut_off(zipped, tmp_path):
     torch.save(drawn(tiny()), path, _use_new_zipfile_serialization=zipped)
     path.write_bytes(path.read_bytes()[:5000])
     refused(tiny(), path, r'net\.pth \(5,000 bytes\) cannot be read .* it may be cut off')
-    with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
-        read_tensors(tmp_path / 'nowhere.pth')
-
-
-def test_mmengines_log_numbers_and_arguments_are_read(tmp_path):
-    state = drawn(tiny())
-    log = HistoryBuffer([1.0, 2.0], [1, 1])
-    more = dict(log=log, best=np.float32(0.5), at=np.arange(3), args=Namespace(lr=0.1))
-    torch.save(dict(state=state, **more), tmp_path / 'a.pth')
-    found = read_checkpoint(tmp_path / 'a.pth')
-    assert found['log'].mean() == 1.5
-    assert found['args'].lr == 0.1
-    assert found['at'].tolist() == [0, 1, 2]
-    assert read_tensors(tmp_path / 'a.pth').keys() == {f'state.{name}' for name in state}
-
-
-@pytest.mark.parametrize('how', [print, getattr, os.system])
-@pytest.mark.parametrize('zipped', [True, False])
-def test_what_would_run_code_is_refused_and_does_not(how, zipped, tmp_path, capfd):
-    class Canary:
-        def __reduce__(self) -> tuple:
-            return how, {getattr: (Namespace, '__init__')}.get(how, ('echo sang',))
-
-    content = dict(state=drawn(tiny()), canary=Canary())
-    torch.save(content, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=r'a\.pth was not read: it holds .*save the tens'):
-        read_checkpoint(tmp_path / 'a.pth')
-    assert 'sang' not in capfd.readouterr().out
 
 
 def test_the_report_is_short(tmp_path):

@@ -128,9 +128,10 @@ class TestPredictHead:
             return 2 - 2 * a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
         (z, u), (tz, tu) = ([x.double().numpy() for x in pair] for pair in (p, t))
+        head.lambda_z = 0.3
         expected = [
-            0.5 * np.mean([distance(z[n], tz[n]) for n in range(5)]),
-            0.5
+            0.3 * np.mean([distance(z[n], tz[n]) for n in range(5)]),
+            0.7
             * np.mean(
                 [distance(u[n, :, k], tu[n, :, k]) for n in range(5) for k in range(4)]
             ),

@@ -9,11 +9,16 @@ mmdet where there is one: without operators half of mmdet is then in memory, wit
 that raise in their place. And it can be, because it costs nothing: only a finder is put
 before Python's own. It answers for `mmcv._ext` alone, when that is first imported, and only
 if no compiled one can be.
+
+Where mmpretrain's models came first all the same, that half of mmdet cannot be mended:
+Python gives a module its imports once, and to import mmdet anew would register every class
+twice, which MMEngine refuses. Most who are there want no detector, and mmdet is of no use
+to them; so `import mmlogo` says nothing, and the finder refuses `mmdet.models`, which
+whoever wants a detector imports next.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import sys
@@ -25,6 +30,7 @@ from importlib.util import module_from_spec
 from types import ModuleType
 
 EXTENSION = 'mmcv._ext'
+DETECTORS = 'mmdet.models'
 # Of the modules of mmcv.ops that load compiled code, what does without it.
 _SERVED = (
     'MultiScaleDeformableAttention',  # in Python on a CPU
@@ -38,11 +44,32 @@ _SERVED = (
 
 
 class StandIn(MetaPathFinder, Loader):
-    """Makes `mmcv._ext` of torchvision's operators, where mmcv has none that load."""
+    """Makes `mmcv._ext` of torchvision's operators, where mmcv has none that load.
+
+    Args:
+        halves: Modules of mmdet that were imported without operators.
+    """
+
+    def __init__(self, halves: Sequence[str] = ()) -> None:
+        self.halves = halves
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """What makes a module of that name; None for all but `mmcv._ext`.
+
+        Raises:
+            ImportError: For mmdet's models, if half of mmdet is there without operators.
+        """
+        if name == DETECTORS and self.halves:
+            raise ImportError(
+                f'mmdet was imported before mmlogo and without the operators of mmcv, so '
+                f'that {len(self.halves)} of its modules, such as {self.halves[0]}, have '
+                'functions that only raise, for as long as Python runs. Start Python anew '
+                'and import mmlogo before mmdet and before mmpretrain.models, which '
+                'imports mmdet',
+                name=name,
+            )
         if name != EXTENSION:
             return None
         try:
@@ -69,18 +96,14 @@ class StandIn(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Serve `mmcv._ext` from torchvision from now on, unless it is compiled.
+    """Serve `mmcv._ext` from torchvision from now on, unless it is compiled."""
+    if not any(isinstance(finder, StandIn) for finder in sys.meta_path):
+        sys.meta_path.insert(0, StandIn(_halves_of_mmdet()))
 
-    If mmdet was half imported before, as by mmpretrain's models, the imports from mmcv
-    that failed in it are repeated.
-    """
-    if any(isinstance(finder, StandIn) for finder in sys.meta_path):
-        return
-    sys.meta_path.insert(0, StandIn())
-    if 'mmcv.ops' not in sys.modules:
-        for name, module in list(sys.modules.items()):
-            if name.startswith('mmdet.'):
-                _repeat_failed_imports(module)
+
+def is_half_imported() -> bool:
+    """Whether mmdet came before mmlogo without operators, and its models are refused."""
+    return any(isinstance(finder, StandIn) and finder.halves for finder in sys.meta_path)
 
 
 def is_compiled() -> bool:
@@ -113,26 +136,27 @@ def _is_built(path: Sequence[str] | None) -> bool:
     return True
 
 
-def _is_stand_in(module: ModuleType) -> bool:
-    return isinstance(getattr(module.__spec__, 'loader', None), StandIn)
-
-
-def _repeat_failed_imports(module: ModuleType) -> None:
-    """Do again what a module tried to import from mmcv.ops.
+def _halves_of_mmdet() -> list[str]:
+    """Modules of mmdet that asked for mmcv's operators in vain.
 
     mmdet has `try: from mmcv.ops import nms`, and a function that raises in its place
-    `except ImportError`; a module imported so would keep it for as long as Python runs.
+    `except ImportError`.
     """
+    if 'mmcv.ops' in sys.modules:
+        return []
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if name.startswith('mmdet.') and 'mmcv.ops' in _source_of(module)
+    ]
+
+
+def _source_of(module: ModuleType) -> str:
     try:
-        source = inspect.getsource(module)
+        return inspect.getsource(module)
     except (OSError, TypeError):  # a package without a file, or no Python
-        return
-    if 'mmcv.ops' not in source:
-        return
-    for guard in ast.parse(source).body:
-        for statement in guard.body if isinstance(guard, ast.Try) else ():
-            if not isinstance(statement, ast.ImportFrom) or statement.level:
-                continue
-            if (statement.module or '').startswith('mmcv.ops'):
-                code = compile(ast.Module([statement], []), str(module.__file__), 'exec')
-                exec(code, module.__dict__)
+        return ''
+
+
+def _is_stand_in(module: ModuleType) -> bool:
+    return isinstance(getattr(module.__spec__, 'loader', None), StandIn)
