@@ -1,4 +1,4 @@
-"""Loops, hooks, optimiser wrappers and schedules that MMEngine's Runner builds."""
+"""Loops, hooks, optimiser wrappers and schedules for MMEngine's Runner."""
 
 from mmlogo.engine.hooks import *  # noqa: F403
 from mmlogo.engine.hooks import __all__ as _hooks
