@@ -1,4 +1,4 @@
-"""From a command line to a Runner."""
+"""What the tools do between their command line and the Runner."""
 
 from mmlogo.launch.checks import (
     check_data_roots,
