@@ -37,8 +37,12 @@ _NO_BFLOAT16 = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that all tools that run a config share."""
     parser.add_argument('config', help='a path, mmlogo::name.py or mmdet::folder/name.py')
-    parser.add_argument('--work-dir', help='default: work_dirs/NAME_OF_THE_CONFIG')
-    parser.add_argument('--data-root', help='read every dataset of the config from here')
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints; default: work_dirs/CONFIG_NAME'
+    )
+    parser.add_argument(
+        '--data-root', help='read every data set of the config from this folder'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -47,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override values, such as train_cfg.max_epochs=100',
     )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none')
+    parser.add_argument(
+        '--launcher',
+        choices=LAUNCHERS,
+        default='none',
+        help='what started the processes; default: none, one process',
+    )
     # torch.distributed.launch passes this argument. torchrun sets LOCAL_RANK instead.
     parser.add_argument('--local-rank', '--local_rank', default='0', help=argparse.SUPPRESS)
 
