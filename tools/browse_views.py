@@ -61,7 +61,7 @@ def main() -> int:
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='override values, such as model.data_preprocessor.views.local.count=2',
+        help='override values, such as model.data_preprocessor.views.local_views.count=2',
     )
     args = parser.parse_args()
     cfg = load_config(args.config)

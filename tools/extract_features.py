@@ -5,9 +5,9 @@
 
 OUT has `features` (N, D) float32, `labels` (N,) int64 (-1: unknown), `index` (N,) and the
 `names` of the image files, or numbers if the images come from an archive. In .safetensors,
-`names` is a JSON list in the metadata. Both
-formats also hold the name of the config, and the name and SHA-256 of the checkpoint. For
-several processes use `torchrun --nproc-per-node 8 tools/...` and `--launcher pytorch`.
+`names` is a JSON list in the metadata. Both formats also hold the name of the config, and
+the name and SHA-256 of the checkpoint. For several processes use
+`torchrun --nproc-per-node 8 tools/...` and `--launcher pytorch`.
 """
 
 import argparse
