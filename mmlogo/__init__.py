@@ -34,10 +34,11 @@ def _check_dependencies() -> None:
             )
 
 
-# `python -m mmlogo.doctor` imports this file first, and is there to explain what
-# would be raised here. (A Python without `orig_argv` is too old; it explains that.)
+# `python -m mmlogo.doctor` imports this file first. It explains what would be raised here,
+# so it must not be raised then. (A Python without `orig_argv` is too old, which the doctor
+# also explains.)
 if '-m mmlogo.doctor' not in ' '.join(getattr(sys, 'orig_argv', ('-m mmlogo.doctor',))):
     _check_dependencies()
 
-# Before mmpretrain and mmdet are imported; mmlogo/transfer/operators says why here.
+# This must be before mmpretrain and mmdet are imported. mmlogo/transfer/operators says why.
 operators.install()

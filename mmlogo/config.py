@@ -1,4 +1,4 @@
-"""Loading configs, ours from any folder by `mmlogo::name.py`."""
+"""Loading configs. `mmlogo::name.py` names one of ours from any folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ INSTALL_MMDET = "pip install -c requirements/constraints.txt -e '.[detection]'"
 
 
 def configs_folder() -> Path:
-    """The package's configs: `.mim/configs` of a wheel, or beside the source.
+    """Return the folder of our configs: `.mim/configs` of a wheel, or beside the source.
 
     Raises:
-        FileNotFoundError: If neither is there.
+        FileNotFoundError: If there is neither.
     """
     package = Path(__file__).resolve().parent
     for folder in (package / '.mim' / 'configs', package.parent / 'configs'):
@@ -29,11 +29,16 @@ def configs_folder() -> Path:
 
 
 def config_path(name: str) -> Path:
-    """The file that a path, `mmlogo::name` or another package's `mmdet::name` names.
+    """Return the file of a config.
+
+    Args:
+        name: A path, `mmlogo::name.py`, or a config of another package, such as
+            `mmdet::folder/name.py`.
 
     Raises:
-        FileNotFoundError: If there is none; with the closest name there is.
+        FileNotFoundError: If there is no such file. The message has the closest name.
         ModuleNotFoundError: If the package is not installed.
+        ValueError: If MMEngine does not know the package.
     """
     inside = name.startswith(PREFIX)
     if '::' in name and not inside:
@@ -50,10 +55,12 @@ def config_path(name: str) -> Path:
 
 
 def _with_ours(get_path: Callable[[str, str], tuple]) -> Callable[[str, str], tuple]:
+    """Extend MMEngine's look-up of configs by `mmlogo::` names and by helpful errors."""
+
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         if cfg_path.startswith(PREFIX):
-            # No scope: our configs say default_scope themselves, and MMEngine would
-            # hand `_scope_` on to collate functions, which refuse it.
+            # The scope is None, because our configs set default_scope. With a scope,
+            # MMEngine would pass `_scope_` to collate functions, which refuse it.
             return str(config_path(cfg_path)), None
         package, _, inside = cfg_path.partition('::')
         try:
@@ -79,12 +86,20 @@ def _with_ours(get_path: Callable[[str, str], tuple]) -> Callable[[str, str], tu
 
 
 def load_config(name: str) -> Config:
-    """`Config.fromfile`, for paths and `mmlogo::` names, in `_base_` too.
+    """Load a config from a path or a `mmlogo::` name. `_base_` may have such names too.
 
-    MMEngine resolves `package::path` for packages on a list of its own
-    (`MODULE2PACKAGE`), and only for paths with a folder in them, which our flat
-    configs do not have. `Config` calls its own static method by name, so a
-    subclass would not be asked; the method is replaced while a file is read.
+    MMEngine resolves `package::path` only for packages on a list of its own
+    (`MODULE2PACKAGE`), and only for paths with a folder. Our configs have no folder.
+    `Config` calls its static method by the name of the class, so a subclass could not
+    replace it. Therefore we replace the method itself while a file is read.
+
+    Args:
+        name: A path, `mmlogo::name.py`, or a config of another package.
+
+    Raises:
+        FileNotFoundError: If there is no such file. The message has the closest name.
+        ModuleNotFoundError: If the package is not installed.
+        ValueError: If MMEngine does not know the package.
     """
     original = Config._get_cfg_path
     Config._get_cfg_path = staticmethod(_with_ours(original))

@@ -1,8 +1,8 @@
 """Check the environment: `python -m mmlogo.doctor [--data-root DIR]`.
 
-One line per check, and under each fault what mends it. Imports nothing but the
-standard library at the top, and nothing of mmlogo that imports more: it has to
-run where mmlogo does not.
+It prints one line per check, and under each fault a command or setting that fixes it.
+At the top this file imports only the standard library and modules of mmlogo that import
+nothing else, because it must run where mmlogo itself cannot be imported.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from typing import Any, NamedTuple
 from mmlogo.version import MINIMUM, digits
 
 OK, WARN, FAIL = 'ok', 'warn', 'FAIL'
-PYTHONS = ((3, 10), (3, 13))  # tested, first and last
+PYTHONS = ((3, 10), (3, 13))  # first and last tested version
 GIB = 2**30
 
 
 class Finding(NamedTuple):
-    """What a check found, and the command or setting that mends it."""
+    """What a check found, and the command or setting that fixes it."""
 
     state: str
     text: str
@@ -44,6 +44,7 @@ class Finding(NamedTuple):
 
 
 def installed(distribution: str) -> str | None:
+    """Return the version of a distribution, or None if it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -55,7 +56,7 @@ def load(module: str) -> Any:
 
 
 def run_python(code: str, seconds: float = 120) -> tuple[bool, str]:
-    """Whether a new interpreter ran `code`, and its last line of output."""
+    """Run `code` in a new interpreter. Return success and the last line of output."""
     command = [sys.executable, '-c', code]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
@@ -70,12 +71,12 @@ def has_nvidia_driver() -> bool:
 
 
 def usable_cores() -> int:
-    """CPU cores this process may use: of its affinity and its container's quota."""
+    """Count the CPU cores that the process may use, by its affinity and cgroup quota."""
     affinity = getattr(os, 'sched_getaffinity', None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path('/sys/fs/cgroup/cpu.max').read_text().split()
-        cores = min(cores, -(-int(quota) // int(period)))  # 'max' is a ValueError
+        cores = min(cores, -(-int(quota) // int(period)))  # quota 'max' raises ValueError
     return cores
 
 
@@ -93,7 +94,7 @@ def check_python() -> Finding:
 
 
 def check_package(module: str) -> Finding:
-    """That a dependency is there once, new enough, maintained and importable."""
+    """Check that a package is installed once, new enough, maintained and importable."""
     maintained, minimum = MINIMUM[module]
     names = dict.fromkeys((maintained, module, f'{module}-lite', f'{module}-full'))
     found = {name: number for name in names if (number := installed(name))}
@@ -142,7 +143,7 @@ def check_torchvision_operators() -> Finding:
 
 
 def _pair_fix(torch: str) -> str:
-    """Reinstall the torchvision of this torch, from the index it came from."""
+    """Return the command that reinstalls this torch's torchvision, from torch's index."""
     number, _, build = torch.partition('+')
     index = f' --index-url https://download.pytorch.org/whl/{build}' if build else ''
     wanted = f'==0.{digits(number)[1] + 15}.*' if number.startswith('2.') else ''
@@ -150,25 +151,25 @@ def _pair_fix(torch: str) -> str:
 
 
 def check_mmcv_operators() -> Finding:
-    """Whose operators mmdet would run: mmcv's own, or torchvision's."""
+    """Check which operators mmdet would run: mmcv's own, or torchvision's."""
     load('mmcv')
     try:
         if load('mmlogo.transfer.operators').is_compiled():
             return Finding(OK, "mmcv's own, compiled")
     except ImportError as error:
         told = f"torchvision's: mmcv's were compiled for another torch: {_said(error)}"
-        # pip's cache may hold the wheel that was compiled for it
+        # Without pip's cache, which may hold the wheel for the other torch.
         fix = "pip install --force-reinstall --no-deps --no-cache-dir 'onedl-mmcv>=2.3.0'"
         return Finding(WARN, told, fix)
     if not _mmdet():
         return Finding(OK, "not compiled; only detection uses them, then torchvision's")
-    load('mmcv.ops')  # which looks up every operator
+    load('mmcv.ops')  # this looks up every operator
     names = load('mmlogo.transfer.operators.torchvision_ops').NAMES
     return Finding(OK, f"torchvision's {names}; mmcv's are not compiled")
 
 
 def _mmdet() -> str:
-    """Which distribution of mmdet there is and its version, or nothing."""
+    """Return the installed distribution of mmdet with its version, or ''."""
     for name in ('onedl-mmdetection', 'mmdet'):
         if number := installed(name):
             return f'{name} {number}'
@@ -290,7 +291,7 @@ def check_nccl() -> Finding:
 
 
 def check_bfloat16() -> Finding:
-    """What `--amp` would run in."""
+    """Check which precision `--amp` would use."""
     torch = load('torch')
     if torch.cuda.is_available():
         if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -405,13 +406,13 @@ CHECKS: dict[str, Callable[[], Finding]] = {
 
 
 def _said(error: BaseException) -> str:
-    """An error as one short line."""
+    """Return an error as one short line."""
     text = ' '.join(str(error).split())
     return f'{type(error).__name__}: {text[:200]}'
 
 
 def examine(check: Callable[[], Finding]) -> Finding:
-    """Run a check in silence; an error of its own is a finding too."""
+    """Run a check without output. An error inside the check becomes a finding too."""
     quiet = io.StringIO()
     try:
         with contextlib.ExitStack() as stack:
@@ -421,17 +422,22 @@ def examine(check: Callable[[], Finding]) -> Finding:
             warnings.simplefilter('ignore')
             return check()
     except ImportError as error:
-        return Finding(WARN, f'not checked: {_said(error)}', 'mend the FAILs first')
+        return Finding(WARN, f'not checked: {_said(error)}', 'fix the FAILs first')
     except Exception as error:
         return Finding(
-            FAIL, f'the check broke: {_said(error)}', 'mend the other FAILs first'
+            FAIL, f'the check broke: {_said(error)}', 'fix the other FAILs first'
         )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print every finding; 1 if anything fails, else 0."""
+    """Print every finding. Return 1 if a check fails, else 0."""
     parser = argparse.ArgumentParser(prog='python -m mmlogo.doctor', description=__doc__)
-    parser.add_argument('--data-root', type=Path, default=Path('data/cifar10'))
+    parser.add_argument(
+        '--data-root',
+        type=Path,
+        default=Path('data/cifar10'),
+        help='folder of the data to check; default: data/cifar10',
+    )
     root = parser.parse_args(arguments).data_root
     checks: dict[str, Callable[[], Finding]] = {**CHECKS, 'data': partial(check_data, root)}
     width, counts = max(map(len, checks)), dict.fromkeys((FAIL, WARN, OK), 0)

@@ -1,9 +1,9 @@
-"""Every registry of mmlogo: scope `mmlogo`, parent mmpretrain's.
+"""The registries of mmlogo. Their scope is `mmlogo` and their parents are mmpretrain's.
 
-`locations` names mmpretrain's modules as well as ours, so that `type='ResNet'`
-needs no prefix and a config needs no `custom_imports`. Registries that hold
-nothing of ours are declared too: a lookup that starts in our scope needs a node
-of every kind to climb to its parent.
+`locations` names modules of mmpretrain and of mmlogo. So `type='ResNet'` needs no prefix,
+and a config needs no `custom_imports`. Some registries have no entries of ours. They are
+needed because a lookup that starts in our scope can reach a parent only from a registry of
+the same kind.
 """
 
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from mmpretrain import registry as parent
 
 from mmlogo.transfer.operators import is_half_imported
 
-# What mmdet's detectors lack is a class of mmdet's, and there only where mmdet is whole.
+# These classes derive from mmdet's, so they exist only if mmdet is installed and whole.
 _DETECTORS = (
     ['mmlogo.transfer.detectors']
     if find_spec('mmdet') is not None and not is_half_imported()
@@ -35,8 +35,8 @@ HOOKS = _child('hook', parent.HOOKS, ['mmpretrain.engine', 'mmlogo.engine'])
 LOG_PROCESSORS = _child('log processor', parent.LOG_PROCESSORS, ['mmpretrain.engine'])
 LOOPS = _child('loop', parent.LOOPS, ['mmpretrain.engine', 'mmlogo.engine'])
 METRICS = _child('metric', parent.METRICS, ['mmpretrain.evaluation', 'mmlogo.evaluation'])
-# Its parent is the root: the Runner looks wrappers up there, and from the root only
-# direct children are seen. mmpretrain has none of its own.
+# Its parent is the root, because the Runner looks up wrappers there and finds only those in
+# direct children of the root. mmpretrain has no registry of wrappers.
 MODEL_WRAPPERS = _child('model_wrapper', ROOT_MODEL_WRAPPERS, ['mmlogo.engine'])
 MODELS = _child(
     'model',

@@ -1,4 +1,4 @@
-"""The version of mmlogo, and the least versions of what it needs."""
+"""The version of mmlogo, and the lowest versions of the packages it needs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 __version__ = '0.1.0'
 
-# Lower bounds only: an upper bound that asserts turns a working installation
-# into a broken one on the day a dependency releases.
+# These are lower bounds only. An upper bound that is asserted breaks a working installation
+# on the day a dependency has a new release.
 MINIMUM = {
     'torch': ('torch', '2.10.0'),
     'torchvision': ('torchvision', '0.25.0'),
@@ -18,7 +18,7 @@ MINIMUM = {
 
 
 def digits(text: str) -> tuple[int, ...]:
-    """`'2.11.0+cu130'` to `(2, 11, 0)`: the first three numbers, without the build."""
+    """Turn `'2.11.0+cu130'` to `(2, 11, 0)`: the first three numbers, no build."""
     return tuple(int(part) for part in re.findall(r'\d+', text.split('+')[0])[:3])
 
 

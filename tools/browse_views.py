@@ -1,7 +1,7 @@
 """Draw the views that a config makes: tools/browse_views.py CONFIG [IMAGE ...].
 
-Each image with its crops marked, and the views as the network sees them before they
-are normalised. Without images, three photographs that come with scikit-image.
+The picture shows each image with its crops marked, and the views before they are
+normalised. Without images, the tool uses three photographs that scikit-image contains.
 """
 
 import argparse
@@ -20,11 +20,14 @@ from mmlogo.launch.lint import check_keys
 from mmlogo.report import draw_views
 from mmlogo.views import SeededIndex, pack_seeds, parse_views
 
-SIDE = 300  # pixels of the shorter side: enough for a picture
+SIDE = 300  # shorter side of the images in the picture, pixels
 
 
 def read(paths: list[str], square: bool) -> tuple[list[Tensor], list[str]]:
-    """Images (3, H, W) uint8, and a title each."""
+    """Read images (3, H, W) uint8, with a title for each.
+
+    Without paths, they are three photographs. With `square`, they are cut to a square.
+    """
     if paths:
         read_rgb = torchvision.io.ImageReadMode.RGB
         images = [torchvision.io.decode_image(path, read_rgb) for path in paths]
@@ -41,13 +44,24 @@ def read(paths: list[str], square: bool) -> tuple[list[Tensor], list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='a path, or mmlogo::name.py')
-    parser.add_argument('images', nargs='*')
-    parser.add_argument('--out', default='views.png')
-    parser.add_argument('--epoch', type=int, default=0, help='each has views of its own')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('images', nargs='*', help='image files; default: three photographs')
+    parser.add_argument(
+        '--out', default='views.png', help='file to write; default: views.png'
+    )
+    parser.add_argument(
+        '--epoch', type=int, default=0, help='draw the views of this epoch; default: 0'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='draw the views of this seed; default: 0'
+    )
     parser.add_argument('--square', action='store_true', help='crop images to a square')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE'
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override values, such as model.data_preprocessor.views.local_views.count=2',
     )
     args = parser.parse_args()
     cfg = load_config(args.config)

@@ -1,10 +1,11 @@
-"""Write the ResNet of a checkpoint for another library, or another's for ours.
+"""Convert the ResNet of a checkpoint for another library, or from another for ours.
 
     tools/export_backbone.py CKPT --to torchvision OUT.pth
     tools/export_backbone.py R-50.pkl --to mmpretrain OUT.pth
 
-CKPT is of any origin that `tools/train.py --pretrained` takes. Printed is how to load OUT.
-torchvision and timm: .pth or .safetensors; mmpretrain and mmdet: .pth; detectron2: .pkl.
+CKPT can be any checkpoint that `tools/train.py --pretrained` accepts. The tool prints how
+to load OUT. The ending of OUT is .pth or .safetensors for torchvision and timm, .pth for
+mmpretrain and mmdet, .pkl for detectron2.
 """
 
 import argparse
@@ -22,16 +23,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('checkpoint')
-    parser.add_argument('--to', choices=ENDINGS, required=True)
-    parser.add_argument('out')
+    parser.add_argument('checkpoint', help='checkpoint to read')
     parser.add_argument(
-        '--config', help='that it was trained with; default: the one in the checkpoint'
+        '--to', choices=ENDINGS, required=True, help='library that will load the file'
+    )
+    parser.add_argument('out', help='file to write')
+    parser.add_argument(
+        '--config',
+        help='config of the training; default: the config in the checkpoint',
     )
     parser.add_argument(
         '--prefix',
-        help='the network whose names begin so, such as state_dict.teacher.backbone. '
-        '(default: found)',
+        help='take the network whose names begin with this, such as '
+        '"state_dict.teacher.backbone."; default: the network is found',
     )
     args = parser.parse_args()
     init_default_scope('mmlogo')

@@ -4,9 +4,10 @@
     tools/extract_features.py CONFIG CHECKPOINT OUT.safetensors --split bank --data-root DIR
 
 OUT has `features` (N, D) float32, `labels` (N,) int64 (-1: unknown), `index` (N,) and the
-file `names` (of .safetensors a JSON list in the metadata). Both say the config, the
-checkpoint and its SHA-256. With several processes: `torchrun --nproc-per-node 8 tools/...`
-and `--launcher pytorch`.
+`names` of the image files, or numbers if the images come from an archive. In .safetensors,
+`names` is a JSON list in the metadata. Both formats also hold the name of the config, and
+the name and SHA-256 of the checkpoint. For several processes use
+`torchrun --nproc-per-node 8 tools/...` and `--launcher pytorch`.
 """
 
 import argparse
@@ -32,27 +33,36 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     launch.add_arguments(parser)
-    parser.add_argument('checkpoint')
-    parser.add_argument('out', type=Path)
+    parser.add_argument('checkpoint', help='checkpoint to load')
+    parser.add_argument('out', type=Path, help='file to write, .npz or .safetensors')
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--folder', help='all images below it, at any depth')
+    what.add_argument('--folder', help='use all images below this folder, at any depth')
     what.add_argument(
-        '--split', choices=('bank', 'test'), help='of the config: its bank or its queries'
+        '--split', choices=('bank', 'test'), help="use the config's bank or its queries"
     )
-    parser.add_argument('--features', choices=('backbone', 'neck'), default='backbone')
-    parser.add_argument('--amp', action='store_true', help='extract in bfloat16 or float16')
-    parser.add_argument('--batch-size', type=int, default=256, help='per process')
     parser.add_argument(
-        '--size', type=int, help='of the images, pixels; default: of the first view'
+        '--features',
+        choices=('backbone', 'neck'),
+        default='backbone',
+        help='which features are written; default: backbone',
+    )
+    parser.add_argument('--amp', action='store_true', help='extract in bfloat16')
+    parser.add_argument(
+        '--batch-size', type=int, default=256, help='images per process; default: 256'
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        help='side of the images with --folder, pixels; default: size of the first view',
     )
     return parser.parse_args()
 
 
 def read_folder(folder: str, size: int, batch_size: int) -> dict:
-    """A loader of the images below a folder, cut to their central square.
+    """Return the config of a loader of the images below a folder, cut to a central square.
 
     Raises:
-        FileNotFoundError: If there is no folder.
+        FileNotFoundError: If the folder does not exist.
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(f'--folder {folder}: there is no such folder')
@@ -76,7 +86,7 @@ def read_folder(folder: str, size: int, batch_size: int) -> dict:
 
 
 def prepare(cfg: Config, args: argparse.Namespace) -> None:
-    """Turn the config into one that tests by keeping features."""
+    """Change the config so that a test keeps features instead of scoring them."""
     if args.folder:
         views = cfg.model.get('data_preprocessor', {}).get('views') or {}
         size = args.size or next((view['size'] for view in views.values()), 224)
@@ -89,11 +99,11 @@ def prepare(cfg: Config, args: argparse.Namespace) -> None:
                 'give a --folder'
             )
         cfg.test_dataloader.batch_size = args.batch_size
-    for part in ('train', 'val'):  # what is not extracted need not be there
+    for part in ('train', 'val'):  # other data sets need not exist
         for name in ('dataloader', 'cfg', 'evaluator'):
             cfg[f'{part}_{name}'] = None
     cfg.optim_wrapper = cfg.param_scheduler = cfg.bank_dataloader = None
-    cfg.pop('data_root', None)  # where --data-root is given, it has been handed on
+    cfg.pop('data_root', None)  # --data-root has already been applied
     cfg.test_cfg = dict(type='KNNTestLoop', fp16=args.amp)
     cfg.test_evaluator = dict(type='KeepFeatures', features=args.features)
 
@@ -126,7 +136,7 @@ def main() -> None:
     dataset, index = runner.test_loop.dataloader.dataset, kept.index.tolist()
     try:
         names = names_of(dataset)
-    except ValueError:  # out of an archive, where images have numbers
+    except ValueError:  # read from an archive, where images have no names
         names = [str(i) for i in range(len(dataset))]
     arrays = dict(
         features=kept.feature.cpu().numpy(),

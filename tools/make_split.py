@@ -1,7 +1,8 @@
 """List a share of a labelled data set: tools/make_split.py SOURCE OUT --fraction .01 ...
 
-SOURCE is a folder of class folders, or an annotation file with `name label` a line. Equal
-shares of every class are drawn; the list depends on the names and the seed alone.
+SOURCE is a folder of class folders, or an annotation file with one `name label` per line.
+The tool draws the same share of every class. The list depends only on the names, the
+fraction and the seed.
 """
 
 import argparse
@@ -17,21 +18,24 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('source', type=Path)
-    parser.add_argument('out', type=Path)
-    parser.add_argument('--fraction', type=float, required=True, help='in (0, 1]')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('source', type=Path, help='folder or annotation file')
+    parser.add_argument('out', type=Path, help='text file to write')
+    parser.add_argument(
+        '--fraction', type=float, required=True, help='share of every class, in (0, 1]'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the draw; default: 0')
     parser.add_argument(
         '--dataset',
         metavar='TYPE',
-        help='list positions in the training split of it, such as InMemoryCIFAR10, whose '
-        'official archive is in SOURCE and has no file names',
+        help='type of a data set whose official archive is in SOURCE, such as '
+        'InMemoryCIFAR10. Archives have no file names, so the list has positions in the '
+        'training split',
     )
     return parser.parse_args()
 
 
 def read_source(source: Path) -> tuple[list[str], list[int]]:
-    """Names and labels of the images of a tree, or of an annotation file."""
+    """Read names and labels of images from a tree of folders or an annotation file."""
     if source.is_file():
         rows = [line.split() for line in source.read_text().splitlines() if line.strip()]
         for number, row in enumerate(rows, 1):
@@ -60,7 +64,7 @@ def read_source(source: Path) -> tuple[list[str], list[int]]:
 
 
 def read_dataset(kind: str, source: Path) -> tuple[list[str], list[int]]:
-    """Positions and labels of a training split in memory."""
+    """Return positions, as text, and labels of the training split of a data set."""
     dataset = DATASETS.build(dict(type=kind, data_root=str(source), split='train'))
     return [str(position) for position in range(len(dataset))], dataset.labels.tolist()
 

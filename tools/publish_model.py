@@ -1,7 +1,7 @@
 """Write a checkpoint without what only training needs: tools/publish_model.py CKPT FOLDER.
 
-The file is FOLDER/NAME-xxxxxxxx.pth, with the first digits of its SHA-256; it has the
-student and the metadata, and loads with `torch.load(..., weights_only=True)`.
+The file is FOLDER/NAME-xxxxxxxx.pth, where the x are the first digits of its SHA-256. It
+holds the student and the metadata. `torch.load(..., weights_only=True)` loads it.
 """
 
 import argparse
@@ -15,10 +15,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('checkpoint')
-    parser.add_argument('folder')
-    parser.add_argument('--name', help="default: the run's and the checkpoint's")
-    parser.add_argument('--teacher', action='store_true', help='keep momentum copies too')
+    parser.add_argument('checkpoint', help='checkpoint to read')
+    parser.add_argument('folder', help='folder to write to')
+    parser.add_argument(
+        '--name', help='NAME of the file; default: names of the run and the checkpoint'
+    )
+    parser.add_argument(
+        '--teacher', action='store_true', help='keep the momentum networks too'
+    )
     args = parser.parse_args()
     out = publish(
         args.checkpoint,

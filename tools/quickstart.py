@@ -2,9 +2,9 @@
 
     tools/quickstart.py [--work-dir DIR] [--cfg-options KEY=VALUE ...]
 
-Trains `configs/quickstart.py` on tiles of photographs that come with scikit-image
-and scikit-learn, prints the k-NN accuracy of raw pixels, of the untrained and of
-the trained network, and draws the views, the curves and a map of the features.
+It trains `configs/quickstart.py` on tiles of photographs that scikit-image and scikit-learn
+contain. It prints the k-NN accuracy of raw pixels, of the untrained and of the trained
+network. It draws the views, the curves and a map of the features.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-if __name__ == '__main__':  # what packages say while they are imported is no news
+if __name__ == '__main__':  # hide what packages print while they are imported
     warnings.filterwarnings('ignore')
     MMLogger.get_instance('mmengine', log_level='ERROR')
 
@@ -45,25 +45,25 @@ with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
 
 CONFIG = 'mmlogo::quickstart.py'
 PICTURES = ('views.png', 'curves.png', 'embedding.png')
-SHOWN = ('astronaut', 'coffee', 'camera')  # in views.png; all of FREE
+SHOWN = ('astronaut', 'coffee', 'camera')  # shown in views.png; all are in FREE
 
 
 class Result(NamedTuple):
-    """What a quickstart ends with; accuracies are k -> per cent."""
+    """The results of a quickstart. Accuracies are k -> per cent."""
 
     raw: dict[int, float]
     untrained: dict[int, float]
     trained: dict[int, float]
-    images_per_s: float  # median of the log's
-    seconds: float  # of training and its validation
+    images_per_s: float  # median over the log
+    seconds: float  # training with its validation
     work_dir: Path
     checkpoint: Path
     log: Path
-    sizes: tuple[int, int]  # of the bank, of the queries
+    sizes: tuple[int, int]  # images in the bank, and queries
 
 
 class QuietRunner(Runner):
-    """A Runner that tells its log file everything and the terminal only errors."""
+    """A Runner that writes its log to the file, and only errors to the terminal."""
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
@@ -75,7 +75,12 @@ class QuietRunner(Runner):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--work-dir', default='work_dirs/quickstart', help='emptied first')
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/quickstart',
+        help='folder for the results; an earlier quickstart in it is deleted; default: '
+        'work_dirs/quickstart',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -99,11 +104,11 @@ def quickstart(work_dir: Path, options: dict | None = None) -> Result:
     """Train, evaluate and draw into `work_dir`.
 
     Args:
-        work_dir: Emptied first, if a quickstart made it.
-        options: Values of the config to override, by dotted key.
+        work_dir: Folder for the results. An earlier quickstart in it is deleted.
+        options: Values of the config to override, by dotted key. Default: None.
 
     Raises:
-        ValueError: If `work_dir` holds something else, or a key is misspelt.
+        ValueError: If `work_dir` has files of something else, or if a key is misspelt.
     """
     cfg = prepare(work_dir, options or {})
     empty(work_dir)
@@ -131,11 +136,11 @@ def quickstart(work_dir: Path, options: dict | None = None) -> Result:
 
 
 def prepare(work_dir: Path, options: dict) -> Config:
-    """The config to run, in bfloat16 where that is faster."""
+    """Return the config to run, in bfloat16 if that is faster."""
     cfg = load_config(CONFIG)
     cfg.merge_from_dict(options)
     cfg.work_dir = str(work_dir)
-    # bfloat16 convolutions are fast with AVX-512; without it float32 is the safe choice
+    # bfloat16 convolutions are fast with AVX-512. Without it float32 is the safe choice.
     if torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == 'AVX512':
         launch.use_amp(cfg)
     check_keys(cfg)
@@ -143,10 +148,10 @@ def prepare(work_dir: Path, options: dict) -> Config:
 
 
 def choose_threads() -> int:
-    """The number of threads, all or one, for which a convolution is faster.
+    """Return the number of threads, all or one, with which convolutions are faster.
 
-    Threads wait for each other in every operation: where other work has a share of
-    the cores, or a container may use fewer than it sees, all are slower than one.
+    Threads wait for each other in every operation. So all threads are slower than one if
+    other work uses the cores, or if a container may use fewer cores than it sees.
     """
     images, weight = torch.randn(64, 16, 32, 32), torch.randn(16, 16, 3, 3)
     taken = {}
@@ -163,19 +168,19 @@ def empty(work_dir: Path) -> None:
     """Remove an earlier quickstart.
 
     Raises:
-        ValueError: If the folder does not look like one.
+        ValueError: If the folder has files and no quickstart made it.
     """
     if work_dir.exists() and any(work_dir.iterdir()):
         if not (work_dir / Path(CONFIG.removeprefix('mmlogo::')).name).is_file():
             raise ValueError(
-                f'{work_dir} holds files that no quickstart wrote, and is emptied before '
-                'one starts; give another folder with --work-dir'
+                f'{work_dir} holds files that no quickstart wrote, and a quickstart would '
+                'delete them; give another folder with --work-dir'
             )
         shutil.rmtree(work_dir)
 
 
 def raw_pixels(runner: Runner) -> dict[int, float]:
-    """k-NN accuracy of what the network is fed, normalised pixels, by k."""
+    """Return the k-NN accuracy of the network's inputs, normalised pixels, by k."""
     loop, metric = runner.val_loop, runner.val_evaluator.metrics[0]
     preprocess = unwrapped(runner.model).data_preprocessor
     bank, query = (
@@ -197,7 +202,7 @@ def images_per_second(work_dir: Path) -> float:
 
 
 def draw(runner: Runner, work_dir: Path, raw: dict[int, float]) -> None:
-    """The three pictures; photographs shown in them are free, FREE says how."""
+    """Draw the three pictures. They show only photographs of `FREE`."""
     train, sampler = runner.train_dataloader.dataset, runner.train_dataloader.sampler
     classes = train.metainfo['classes']
     tiles = [
@@ -233,14 +238,14 @@ def draw(runner: Runner, work_dir: Path, raw: dict[int, float]) -> None:
 
 
 def _busiest(dataset: InMemoryImages, label: int) -> int:
-    """Of the images of a class the one of the most contrast: a tile of sky says little."""
+    """Return the image of a class with the most contrast. A tile of sky shows little."""
     where = (dataset.labels == label).nonzero().squeeze(1)
     contrast = dataset.images[where].float().flatten(1).std(dim=1)
     return int(where[contrast.argmax()])
 
 
 def show(result: Result) -> None:
-    """Print the accuracies side by side, and where everything is."""
+    """Print the accuracies side by side, and the paths of all results."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,8 +1,9 @@
-"""One page about runs: tools/report.py WORK_DIR [WORK_DIR ...] [--out FOLDER].
+"""Write a page about runs: tools/report.py WORK_DIR [WORK_DIR ...] [--out FOLDER].
 
-What each run was, its curves, its views, and what its network sees: neighbours, a map
-of features, dense features, alignment maps. The page holds its pictures and needs no
-network; they lie beside it as files too. A run in progress works.
+The page says what each run was. It shows its curves and views, and what its network has
+learned: neighbours, a map of features, dense features, alignment maps. The page contains
+its pictures and needs no internet. The pictures are also files beside it. A run may still
+be in progress.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-if __name__ == '__main__':  # what packages say while they are imported is no news
+if __name__ == '__main__':  # hide what packages print while they are imported
     warnings.filterwarnings('ignore')
     MMLogger.get_instance('mmengine', log_level='ERROR')
 
@@ -26,17 +27,24 @@ with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'))
-    parser.add_argument('--data-root', help="read the images from here, not the configs'")
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/report'),
+        help='folder for the page; default: work_dirs/report',
+    )
+    parser.add_argument(
+        '--data-root', help='read images from this folder; default: the one in each config'
+    )
     parser.add_argument(
         '--checkpoint',
         nargs='+',
         default=[],
-        help='one name that all work dirs have, or one for each; default: the newest',
+        help='one name for all work dirs, or one for each; default: the newest checkpoint',
     )
-    parser.add_argument('--samples', type=int, default=6, help='images shown (6)')
+    parser.add_argument('--samples', type=int, default=6, help='images shown; default: 6')
     parser.add_argument(
-        '--no-model', action='store_true', help='only the logs and the views'
+        '--no-model', action='store_true', help='show only the logs and the views'
     )
     args = parser.parse_args()
     try:

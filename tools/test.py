@@ -13,9 +13,9 @@ from mmlogo.launch.lint import check_keys
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     launch.add_arguments(parser)
-    parser.add_argument('checkpoint')
+    parser.add_argument('checkpoint', help='checkpoint to evaluate')
     parser.add_argument(
-        '--amp', action='store_true', help='extract features in bfloat16 or float16'
+        '--amp', action='store_true', help='evaluate in bfloat16 or float16'
     )
     return parser.parse_args()
 
@@ -29,7 +29,7 @@ def main() -> None:
     check_keys(cfg)
     launch.check_data_roots(cfg)
     runner = Runner.from_cfg(cfg)
-    parts: set[str] = set()  # what predicts is scored with all of its weights
+    parts: set[str] = set()  # classifiers and detectors need all of their weights
     if isinstance(runner.test_loop, KNNLoop):
         metrics = runner.test_evaluator.metrics
         used = {getattr(metric, 'features', None) for metric in metrics} & {'neck'}

@@ -17,28 +17,31 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='',
         metavar='auto|PATH',
-        help='from the newest checkpoint of the work dir, or from PATH; auto: start '
-        'anew where there is none',
+        help='resume from the newest checkpoint of the work dir, or from PATH; auto: '
+        'start a new training if there is none',
     )
     parser.add_argument(
         '--pretrained',
         metavar='CKPT',
-        help='begin with the backbone in it: of mmlogo, mmpretrain, torchvision, timm ...',
+        help='start from the backbone in this checkpoint, which may be of mmlogo, '
+        'mmpretrain, torchvision, timm ...',
     )
     parser.add_argument(
         '--allow-partial',
         action='store_true',
-        help='with --pretrained: although tensors of the backbone are missing',
+        help='with --pretrained: allow that tensors of the backbone are missing',
     )
     parser.add_argument(
         '--pretrained-prefix',
         metavar='PREFIX',
-        help='with --pretrained: the network whose names begin so, such as '
-        'state_dict.teacher.backbone. (default: found)',
+        help='with --pretrained: take the network whose names begin with this, such as '
+        '"state_dict.teacher.backbone."; default: the network is found',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale lr to the effective batch'
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale lr with the effective batch size',
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""COCO's polygons as semantic masks, for the dense probes."""
+"""COCO's polygons as semantic masks, for the metrics of dense features."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ IGNORE = 255
 class CocoMasks(Dataset):
     """Images of a COCO split with the class of every pixel.
 
-    Class 0 is the background, 1 to 80 the categories in the order of their ids;
-    where objects overlap the smaller one shows, crowds are 255, to be ignored.
-    Needs pycocotools (`pip install mmlogo[detection]`).
+    Class 0 is the background. Classes 1 to 80 are the categories in the order of their
+    ids. Where objects overlap, a pixel has the class of the smaller one. Pixels of crowds
+    are 255, which is ignored. The data set needs pycocotools (`pip install
+    'mmlogo[detection]'`).
 
     Args:
         data_root: Folder with `<split>/*.jpg` and
             `annotations/instances_<split>.json`.
-        split: Such as 'train2017' or 'val2017'.
-        size: Side of the square the images and masks are resized to, pixels; a
-            multiple of the network's stride.
-        limit: Keep the first so many images, by id.
+        split: Name of the split, such as 'train2017' or 'val2017'.
+        size: Side S of the square that images and masks are resized to, pixels. It must
+            be a multiple of the network's stride. Default: 224.
+        limit: Number of images that are kept, by ascending id. Default: None, which keeps
+            all.
 
     Items: dict(inputs (3, S, S) uint8 RGB, gt_sem_seg (S, S) int64, sample_idx).
 
     Raises:
-        FileNotFoundError: If the annotations are not there.
+        ImportError: If pycocotools is not installed.
+        FileNotFoundError: If there is no annotation file.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class CocoMasks(Dataset):
         )
 
     def mask(self, number: int, height: int, width: int) -> Tensor:
-        """(height, width) uint8, of the image with this id."""
+        """Return the mask (height, width), uint8, of the image with this id."""
         mask = np.zeros((height, width), dtype=np.uint8)
         objects = self.coco.loadAnns(self.coco.getAnnIds(imgIds=[number]))
         for thing in sorted(objects, key=lambda thing: -thing['area']):

@@ -9,8 +9,8 @@ from mmpretrain.datasets import CustomDataset
 
 from mmlogo.registry import DATASETS
 
-# The 100 classes of CMC (Tian et al., ECCV 2020), which LoGo uses too. Other
-# "ImageNet-100" sets in circulation hold other classes.
+# The 100 classes of CMC (Tian et al., ECCV 2020), which LoGo uses too. There are other
+# data sets named "ImageNet-100", with other classes.
 # fmt: off
 CMC_CLASSES = (
     'n02869837', 'n01749939', 'n02488291', 'n02107142', 'n13037406', 'n02091831',
@@ -39,13 +39,14 @@ class ImageNet100(CustomDataset):
     """The images of `data_root/split/<wnid>/*` whose wnid is in `wnids`.
 
     Args:
-        data_root: Folder of ImageNet, or of a copy that holds these classes.
-        split: 'train' or 'val'.
-        wnids: WordNet ids; labels follow their sorted order.
-        pipeline: Transforms.
+        data_root: Folder of ImageNet, or of a copy with these classes.
+        split: 'train', the default, or 'val'.
+        wnids: WordNet ids. Labels follow their sorted order. Default: the 100 classes of
+            CMC.
+        pipeline: Configs of transforms. Default: none.
 
     Raises:
-        FileNotFoundError: If class folders are missing, naming them.
+        FileNotFoundError: If class folders are missing. The message names the first one.
     """
 
     def __init__(

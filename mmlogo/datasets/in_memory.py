@@ -1,4 +1,4 @@
-"""Images of one size, held in memory as uint8 and fetched a batch at a time."""
+"""Data sets of images of one size, held in memory as uint8 and read batch by batch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 
 @FUNCTIONS.register_module()
 def collate_batch(batch: dict | Sequence[dict]) -> dict:
-    """Pass a batch that was fetched whole, stack one that was not."""
+    """Return a whole batch as it is. Collate single samples as torch does."""
     return batch if isinstance(batch, dict) else default_collate(list(batch))
 
 
 class _Batch(dict):
-    """A batch that was fetched whole."""
+    """A batch that was read as a whole, from `__getitems__`."""
 
     def __missing__(self, name: object) -> object:
-        # what a collate function of single samples would ask for
+        # A collate function for single samples asks for items by position.
         raise ValueError(
-            f'a batch of in-memory images has no {name!r}: it was fetched whole; give the '
+            f'a batch of in-memory images has no {name!r}: it is read as a whole; give the '
             "dataloader collate_fn=dict(type='collate_batch')"
         )
 
@@ -41,16 +41,16 @@ class _Batch(dict):
 class InMemoryImages(Dataset):
     """N images in one uint8 tensor.
 
-    `__getitems__` serves a whole batch by one indexing operation, and the crops
-    are cut where the model is, so the loader has next to nothing to do. Use it
-    with `collate_fn=dict(type='collate_batch')`.
+    `__getitems__` reads a whole batch with one indexing operation, and the model's device
+    cuts the crops. So the loader has almost nothing to do. Use it with
+    `collate_fn=dict(type='collate_batch')`.
 
     Args:
-        images: (N, 3, H, W) uint8, RGB.
-        labels: (N,) int64.
+        images: Images (N, 3, H, W), uint8 RGB.
+        labels: Labels (N,), int64. -1 is an image without a label.
         classes: Names of the classes.
-        names: N paths relative to the folder of classes; None where the images are
-            out of an archive.
+        names: N paths relative to the folder of classes. Default: None, for images that
+            come from an archive and have no paths.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class InMemoryImages(Dataset):
         return len(self.images)
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
-        """A batch: inputs (B, 3, H, W), sample_idx (B,), gt_label (B,), seeds (B, 3).
+        """Return inputs (B, 3, H, W), sample_idx (B,), gt_label (B,), seeds (B, 3).
 
-        `seeds` is there if the indices are `SeededIndex`s.
+        The batch has `seeds` only if the indices are `SeededIndex`s.
         """
         index = torch.tensor([int(i) for i in indices])
         batch = _Batch(
@@ -83,7 +83,7 @@ class InMemoryImages(Dataset):
         return batch
 
     def get_subset_(self, indices: Sequence[int]) -> None:
-        """Keep these images, in this order; named as MMEngine's data sets have it."""
+        """Keep only these images, in this order. MMEngine's data sets name it so too."""
         index = torch.tensor(indices)
         self.images, self.labels = self.images[index], self.labels[index]
         if self.names is not None:
@@ -94,7 +94,7 @@ class InMemoryImages(Dataset):
 
 
 def _first_per_class(labels: Tensor, per_class: int | None) -> Tensor:
-    """Positions of the first `per_class` samples of each class, in order."""
+    """Return positions of the first `per_class` samples of every class, ascending."""
     if per_class is None:
         return torch.arange(len(labels))
     keep = [(labels == c).nonzero().squeeze(1)[:per_class] for c in labels.unique()]
@@ -102,7 +102,7 @@ def _first_per_class(labels: Tensor, per_class: int | None) -> Tensor:
 
 
 def _rank_zero_first(load: Callable) -> Callable:
-    """Let one process download and unpack while the others wait."""
+    """Decorate `load`: one process downloads and unpacks while the others wait."""
 
     @functools.wraps(load)
     def loaded(*args, **kwargs):
@@ -117,20 +117,23 @@ def _rank_zero_first(load: Callable) -> Callable:
 def read_tree(
     root: Path, size: int | None = None, per_class: int | None = None
 ) -> tuple[Tensor, Tensor, list[str], list[str]]:
-    """Images of `root/<class>/*`, classes and files in the order of their names.
+    """Read the images of `root/<class>/*`. Classes and files are sorted by name.
 
     Args:
         root: Folder of class folders.
-        size: Side of the images, pixels; others are an error. None takes the
-            first image's.
-        per_class: Read only the first so many files of each class.
+        size: Side of the images, pixels. An image of another size is an error. Default:
+            None, which takes the size of the first image.
+        per_class: Number of files that are read of every class, from the first. Default:
+            None, which reads all.
 
     Returns:
-        images (N, 3, H, W) uint8 RGB, labels (N,) int64, class names, and the
-        images' N names, `class/file`.
+        Images (N, 3, H, W) uint8 RGB, labels (N,) int64, class names, and the images' N
+        names `class/file`.
 
     Raises:
-        OSError: If a file is no image or of another size; named with its index.
+        FileNotFoundError: If there is no image.
+        OSError: If a file is no image or has another size. The message names the file and
+            its index.
     """
     classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
     files = [
@@ -169,7 +172,7 @@ def read_tree(
 
 
 class _Torchvision(InMemoryImages, ABC):
-    """A torchvision dataset read whole, or the same as a tree of image files."""
+    """A data set of torchvision, read from its archive or from a tree of image files."""
 
     NAME: str
     SIZE: int
@@ -203,7 +206,7 @@ class _Torchvision(InMemoryImages, ABC):
     def _official(
         cls, root: str, split: str, download: bool
     ) -> tuple[Tensor, Tensor, list[str]]:
-        """Images, labels and class names of a split, by torchvision."""
+        """Read images, labels and class names of a split with torchvision."""
 
     @classmethod
     @_rank_zero_first
@@ -236,18 +239,19 @@ class _Cifar(_Torchvision):
 
 @DATASETS.register_module()
 class InMemoryCIFAR10(_Cifar):
-    """CIFAR-10, 50,000 + 10,000 images of 32 x 32.
+    """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32.
 
     Args:
-        data_root: Folder with `train/<class>/*`, `test/<class>/*`, or with (or
-            for) the official archive, whose MD5 sum is checked.
+        data_root: Folder with `train/<class>/*` and `test/<class>/*`, or with the official
+            archive, whose MD5 sum is checked. The archive is downloaded to this folder.
         split: 'train' or 'test'.
-        per_class: Keep the first so many of each class (by name, or in the
-            archive's order); None keeps all.
-        download: Fetch the archive when neither is there.
+        per_class: Number of images that are kept of every class: the first by name, or in
+            the archive's order. Default: None, which keeps all.
+        download: With True, the default, download the archive if there is no data.
 
     Raises:
-        FileNotFoundError: If there is no data, with what was looked for.
+        ValueError: If `split` or `per_class` is out of its range.
+        FileNotFoundError: If there is no data. The message says what was looked for.
     """
 
     NAME = 'CIFAR10'
@@ -255,17 +259,17 @@ class InMemoryCIFAR10(_Cifar):
 
 @DATASETS.register_module()
 class InMemoryCIFAR100(_Cifar):
-    """CIFAR-100; arguments as `InMemoryCIFAR10`."""
+    """CIFAR-100. Its arguments are those of `InMemoryCIFAR10`."""
 
     NAME = 'CIFAR100'
 
 
 @DATASETS.register_module()
 class InMemorySTL10(_Torchvision):
-    """STL-10, images of 96 x 96; arguments as `InMemoryCIFAR10`.
+    """STL-10: images of 96 x 96. Its arguments are those of `InMemoryCIFAR10`.
 
-    `split`: 'train' (5,000), 'test' (8,000), 'unlabeled' (100,000) or
-    'train+unlabeled'; unlabelled images have label -1.
+    `split` is 'train' (5,000 images), 'test' (8,000), 'unlabeled' (100,000) or
+    'train+unlabeled'. Unlabelled images have label -1.
     """
 
     NAME = 'STL10'

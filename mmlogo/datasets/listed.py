@@ -1,4 +1,4 @@
-"""Part of a data set, by a list in a text file, and how such a list is drawn."""
+"""Subsets of a data set: read one from a list in a text file, and draw such a list."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from typing import Any
 
 from mmlogo.registry import DATASETS
 
-# What a line may be: a name, a label and a name, a name and a label.
+# The forms of a line: a name; a label and a name; a name and a label.
 FORMS = tuple(map(re.compile, (r'(.+)', r'\d+[ \t](.+)', r'(.+)[ \t]\d+')))
 
 
 @DATASETS.register_module()
 def listed_subset(dataset: dict, listing: str) -> Any:
-    """The images of a data set that a text file lists, one a line.
+    """Build a data set and keep only the images that a text file lists, one per line.
 
-    A line is a path below the folder of classes (`cat/0001.jpg`), a file name alone
-    (`n01440764_10026.JPEG`, as SimCLR's lists of 1 and 10 per cent have it), or, where
-    all lines are numbers, a position in the data set. `tools/make_split.py` writes one.
-    Where the lines are not names as they are, all may have a label and a space or tab
-    before the name (`797 n04235860/n04235860_14959.JPEG`, as LEWEL's lists have it), or
-    after it. Such labels are not read: classes are the data set's.
+    `tools/make_split.py` writes such a file. A line has one of these forms:
+
+    - A path below the folder of classes, such as `cat/0001.jpg`.
+    - A file name alone, such as `n01440764_10026.JPEG` in SimCLR's lists of 1 and 10 per
+      cent.
+    - A position in the data set, if all lines are numbers.
+    - A name and a label, separated by a space or tab, such as
+      `797 n04235860/n04235860_14959.JPEG` in LEWEL's lists. All lines must have the label
+      on the same side. The labels are not read: classes are those of the data set.
 
     Args:
-        dataset: Config of the data set: in memory, or one of mmpretrain's.
-        listing: The file.
+        dataset: Config of the data set, one in memory or one of mmpretrain's.
+        listing: Path of the text file.
 
     Returns:
-        The data set itself, with the listed images alone, in its own order.
+        The data set with only the listed images, in its own order.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If an image is not in the data set, is listed twice, is one of
-            several of that name, or with and without its label is another; named
-            with its line.
+        ValueError: If an image is not in the data set, is listed twice or has the name of
+            several images, or if a line names different images with and without its
+            label. The message names the line.
     """
     path = Path(listing).expanduser()
     if not path.is_file():
@@ -53,7 +56,13 @@ def listed_subset(dataset: dict, listing: str) -> Any:
 
 
 def positions(lines: Sequence[str], dataset: Any, listing: str) -> list[int]:
-    """Where in the data set the listed images are."""
+    """Return the positions of the listed images in the data set.
+
+    Args:
+        lines: Lines of the list, without empty ones.
+        dataset: The data set.
+        listing: Name of the list, for error messages.
+    """
     if not lines:
         raise ValueError(f'{listing} lists no image; one a line is expected')
     if all(line.isdecimal() for line in lines):
@@ -83,12 +92,16 @@ def positions(lines: Sequence[str], dataset: Any, listing: str) -> list[int]:
 def _without_labels(
     lines: Sequence[str], known: Mapping[str, int], listing: str
 ) -> Sequence[str]:
-    """The names in the lines, by the form in which most are known; '' is no name."""
+    """Return the name in every line, or '' for a line that does not have the form.
+
+    All lines have the form in which most of their names are known.
+    """
     readings = [
         [match[1] if (match := form.fullmatch(line)) else '' for line in lines]
         for form in FORMS
     ]
-    # the lines as they are come first: a file's own name may begin with a number
+    # `max` takes the first of equals, and the first form has no label. So a file name that
+    # begins with a number stays whole.
     best = max(readings, key=lambda names: sum(name in known for name in names))
     if best is not readings[0]:
         for number, (line, *ways) in enumerate(zip(lines, *readings, strict=True), 1):
@@ -102,7 +115,7 @@ def _without_labels(
 
 
 def _by_name(names: Sequence[str]) -> dict[str, int]:
-    """Position by path and by file name; -1 for a file name that several have."""
+    """Return positions by path and by file name. A file name of several images has -1."""
     known: dict[str, int] = {}
     for position, name in enumerate(names):
         short = name.rpartition('/')[2]
@@ -111,10 +124,10 @@ def _by_name(names: Sequence[str]) -> dict[str, int]:
 
 
 def names_of(dataset: Any) -> list[str]:
-    """Paths of the images, relative to the folder of classes.
+    """Return the paths of the images, relative to the folder of classes.
 
     Raises:
-        ValueError: If the data set came out of an archive, where they have none.
+        ValueError: If the data set was read from an archive, where images have no paths.
     """
     names = getattr(dataset, 'names', None)
     if names is None and hasattr(dataset, 'get_data_info'):
@@ -135,19 +148,20 @@ def names_of(dataset: Any) -> list[str]:
 def balanced(
     names: Sequence[str], labels: Sequence[int], fraction: float, seed: int
 ) -> list[int]:
-    """Positions of a share of every class, at least one of each.
+    """Draw the same share of every class, at least one image each. Return positions.
 
-    The images of a class are ordered by a hash of (seed, name) and the first taken: the
-    same on every machine, in any order of the names, and 1 per cent is part of 10.
+    The images of a class are ordered by a hash of (seed, name), and the first ones are
+    taken. So the result is the same on every machine and for any order of the names, and
+    the images of 1 per cent are among those of 10 per cent.
 
     Args:
-        names: N names, no two alike.
-        labels: Their N classes.
-        fraction: In (0, 1].
-        seed: Other seeds, other images.
+        names: N different names.
+        labels: The N classes of the images.
+        fraction: The share, in (0, 1].
+        seed: Seed of the hash.
 
     Raises:
-        ValueError: If the fraction is out of range or there is no image.
+        ValueError: If the fraction is out of its range or there is no image.
     """
     if not 0 < fraction <= 1:
         raise ValueError(

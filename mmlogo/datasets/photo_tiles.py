@@ -1,4 +1,4 @@
-"""The embedded default: tiles of real photographs that come inside two wheels."""
+"""The default data set: tiles of photographs that scikit-image and scikit-learn contain."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from mmlogo.datasets.in_memory import InMemoryImages
 from mmlogo.registry import DATASETS
 
-# name -> (package, file, licence). The first group is in the public domain or
-# CC0, by scikit-image's own notes; figures show these. The rest is used as data.
+# name -> (package, file, licence). By scikit-image's own notes, the first twelve are in the
+# public domain or CC0. Figures show only these. The rest is used as data.
 PHOTOGRAPHS = {
     'astronaut': ('skimage', 'astronaut.png', 'public domain, NASA'),
     'brick': ('skimage', 'brick.png', 'CC0, CC0Textures'),
@@ -41,10 +41,10 @@ FREE = tuple(list(PHOTOGRAPHS)[:12])
 
 
 def load_photograph(name: str) -> np.ndarray:
-    """A photograph as (H, W, 3) uint8 RGB.
+    """Return a photograph, (H, W, 3) uint8 RGB.
 
     Raises:
-        FileNotFoundError: If the package that ships it is not installed.
+        FileNotFoundError: If the package that contains it is not installed.
     """
     package, file, _ = PHOTOGRAPHS[name]
     folder = {'skimage': 'data', 'sklearn': 'datasets/images'}[package]
@@ -62,25 +62,26 @@ def load_photograph(name: str) -> np.ndarray:
 
 @DATASETS.register_module()
 class PhotoTiles(InMemoryImages):
-    """Square tiles of photographs; the label of a tile is its photograph.
+    """Square tiles of photographs. The label of a tile is its photograph.
 
-    Each photograph is divided into square cells. One cell in four is the test
-    set's, the others are for training. Tiles overlap, but only inside their own
-    cell: no pixel is in both sets.
+    Each photograph is divided into square cells. One cell in four belongs to the test set,
+    the others to the training set. Tiles overlap only inside their own cell, so no pixel
+    is in both sets.
 
     Args:
         split: 'train' or 'test'.
-        tile: Side of a tile in the photograph, pixels.
-        size: Side it is reduced to (area averaging), pixels; divides `tile`.
-        step: From one tile to the next, pixels.
-        cell: Side of a cell, pixels.
-        limit: Tiles per photograph and split at most, spread evenly, so that the
-            largest photographs do not outweigh the rest.
-        names: Photographs to use; all 19 by default.
+        tile: Side of a tile in the photograph, pixels. Default: 64.
+        size: Side that tiles are reduced to by area averaging, pixels. It must divide
+            `tile`. Default: 32.
+        step: Distance from one tile to the next, pixels. Default: 20.
+        cell: Side of a cell, pixels. Default: 128.
+        limit: Largest number of tiles per photograph and split. They are spread evenly.
+            The limit keeps large photographs from outweighing the others. Default: 300.
+        names: Photographs to use. Default: all 19.
 
     Raises:
-        ValueError: If `split` or a name is unknown, `size` does not divide, or a
-            photograph is too small for a tile.
+        ValueError: If `split` or a name is unknown, if `size` does not divide `tile`, or
+            if a photograph is too small for a tile.
     """
 
     def __init__(
@@ -124,13 +125,13 @@ class PhotoTiles(InMemoryImages):
 def _corners(
     height: int, width: int, tile: int, step: int, cell: int, split: str
 ) -> list[tuple[int, int]]:
-    """Top left corners of the tiles of one photograph that belong to `split`."""
+    """Return top left corners (top, left) of one photograph's tiles in `split`."""
     offsets = range(0, cell - tile + 1, step)
     return [
         (row * cell + down, column * cell + right)
         for row in range(height // cell)
         for column in range(width // cell)
-        # diagonal, so that the test cells spread over the photograph
+        # Test cells lie on diagonals, so that they spread over the photograph.
         if ((column + 2 * row) % 4 == 1) == (split == 'test')
         for down in offsets
         for right in offsets

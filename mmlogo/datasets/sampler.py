@@ -1,4 +1,4 @@
-"""The sampler that hands out (seed, epoch, index)."""
+"""The sampler that gives every sample its seeds (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from mmlogo.views.seeds import ORDER_STREAM, SeededIndex, philox
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
-    """Every sample once an epoch, dealt to the ranks like cards.
+    """Deal every sample once per epoch to the ranks, in turn.
 
-    Yields `SeededIndex`s, so that a view depends on (seed, epoch, index) alone and
-    workers, persistent or not, need no state. Rank r of W takes every W-th
-    sample from r: the i-th global batch holds the same samples for every W.
+    The sampler yields `SeededIndex`s. So a view depends on (seed, epoch, index) alone, and
+    worker processes need no random state. Rank r of W ranks takes every W-th sample from
+    sample r. So global batch i has the same samples for every W.
 
     Args:
         dataset: Anything with a length.
-        shuffle: A new order each epoch, a function of (seed, epoch). Where
-            shuffled, the last `len % W` samples of the order are dropped, so
-            that all ranks take the same number of steps; where not, none is.
-        seed: None draws one and shares it between the ranks.
+        shuffle: With True, the default, each epoch has a new order, a function of (seed,
+            epoch). The last `len % W` samples of the order are dropped, so that all ranks
+            take the same number of steps. With False, the order is that of the data set
+            and no sample is dropped.
+        seed: Seed of the order and of the views. Default: None, which draws a seed and
+            shares it between the ranks.
     """
 
     def __init__(

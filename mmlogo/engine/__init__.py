@@ -1,4 +1,4 @@
-"""Loops, hooks, optimiser wrappers and schedules that MMEngine's Runner builds."""
+"""Loops, hooks, optimiser wrappers and schedules for MMEngine's Runner."""
 
 import mmlogo.checkpoints.read  # noqa: F401  MMEngine reads by it from now on
 from mmlogo.engine.hooks import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Validation and test as nearest neighbours of frozen features."""
+"""Validation and test loops that score frozen features."""
 
 from __future__ import annotations
 
@@ -20,15 +20,23 @@ from mmlogo.registry import LOOPS
 class KNNLoop(BaseLoop):
     """Extract the features of a bank and of queries, and score them.
 
-    Makes logging, TensorBoard and `save_best` work on a self-supervised model as
-    on any other. Every metric of `val_evaluator` sees the same features.
+    With it, logging, TensorBoard and `save_best` work for a self-supervised model as for
+    any other. All metrics of the evaluator share the features.
 
     Args:
-        runner, dataloader, evaluator: As for MMEngine's ValLoop; the loader
-            serves the queries.
-        bank_dataloader: Serves the labelled bank. None takes the config's
-            top-level `bank_dataloader`, so that validation and test share one.
-        fp16: Extract under autocast, in bfloat16; scores are float32 either way.
+        runner: The Runner.
+        dataloader: Loader of the queries, or its config.
+        evaluator: Configs of metrics, each a `FeatureMetric`.
+        bank_dataloader: Loader of the labelled bank, or its config. Default: None, which
+            takes `bank_dataloader` at the top level of the config, so that validation and
+            test share one.
+        fp16: With True, features are extracted in bfloat16 under autocast. Scores are
+            float32 either way. Default: False.
+
+    Raises:
+        TypeError: If a metric is no `FeatureMetric`.
+        ValueError: If a metric needs a bank and there is none, or if bank and queries
+            number their classes differently.
     """
 
     stage = 'val'
@@ -69,7 +77,8 @@ class KNNLoop(BaseLoop):
         model = self.runner.model
         was_training = model.training
         model.eval()
-        # k-NN among the features of several networks would be no number of any of them.
+        # Every process must extract with the same statistics. Otherwise k-NN would compare
+        # features of different networks.
         with broadcast_statistics(unwrapped(model)):
             bank: dict = {}
             if self.bank_dataloader is not None:
@@ -94,14 +103,23 @@ class KNNLoop(BaseLoop):
     def collect(
         self, dataloader: DataLoader, metrics: Sequence[FeatureMetric], report: bool
     ) -> dict[str | Source, Features]:
-        """Features of a loader by source; hooks hear of it if `report`."""
+        """Extract the features of a loader, by source.
+
+        Args:
+            dataloader: The loader.
+            metrics: Metrics whose features are extracted.
+            report: With True, call the hooks before and after every batch.
+
+        Raises:
+            ValueError: If the loader has no batch on this process.
+        """
         model = unwrapped(self.runner.model)
         labelled = any(metric.needs_labels for metric in metrics)
         parts: dict[str | Source, list[Features]] = {m.features: [] for m in metrics}
         for idx, data in enumerate(dataloader):
             if report:
                 self._hook('before', idx, data)
-            # on CUDA float16 were the default, whose range is less than features may need
+            # CUDA's default is float16, whose range may be too small for features.
             with autocast(enabled=self.fp16, dtype=torch.bfloat16):
                 features = extract(model, data, parts, labelled)
             for source, x in features.items():
@@ -122,7 +140,7 @@ class KNNLoop(BaseLoop):
 
 
 def _check_same_classes(bank: object, query: object) -> None:
-    """Labels are compared as numbers, so the two sets must number alike."""
+    """Raise ValueError if two data sets number their classes differently."""
     first, second = (
         list(getattr(data, 'metainfo', {}).get('classes') or ()) for data in (bank, query)
     )
@@ -137,6 +155,6 @@ def _check_same_classes(bank: object, query: object) -> None:
 
 @LOOPS.register_module()
 class KNNTestLoop(KNNLoop):
-    """`KNNLoop` with the test hooks, for `tools/test.py`."""
+    """`KNNLoop` that calls the test hooks, for `tools/test.py`."""
 
     stage = 'test'

@@ -22,21 +22,20 @@ from mmlogo.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """MMEngine's constructor, with groups that hold their learning rate.
 
-    `paramwise_cfg.custom_keys = {'head.affinity': dict(hold_lr=True)}` keeps the
-    learning rate of a group where it started. It is put back before every
-    optimiser step, so however many schedulers are chained, in whatever order,
-    none of them gets through; it starts from what `auto_scale_lr` made of it; it
-    is part of the optimiser's state and so survives a resume.
+    `paramwise_cfg.custom_keys = {'head.affinity': dict(hold_lr=True)}` keeps the learning
+    rate of a group at its first value, as scaled by `auto_scale_lr`. The rate is restored
+    before every optimiser step, so no scheduler has an effect on it. It is part of the
+    optimiser's state, so a resumed run keeps it.
 
-    `paramwise_cfg.norm_and_bias = dict(weight_decay=0.0, lars_exclude=True)` gives
-    options to the parameters of norm layers and to biases, by what they are and not
-    by what they are called. What a custom key changes for them comes first.
+    `paramwise_cfg.norm_and_bias = dict(weight_decay=0.0, lars_exclude=True)` gives options
+    to the parameters of norm layers and to biases. It finds them by their kind, not by
+    their name. A custom key takes precedence over it.
 
-    Parameters with equal options share a group (MMEngine makes one for each), so
-    that the optimiser works on lists of tensors.
+    Parameters with equal options share a group, so that the optimiser works on lists of
+    tensors. MMEngine makes one group per parameter.
 
     Raises:
-        ValueError: If a custom key matches no parameter.
+        ValueError: If a custom key is in the name of no trainable parameter.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -55,7 +54,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f'paramwise_cfg.custom_keys has {key!r}, which is in the name of no '
                     f'trainable parameter{hint}'
                 )
-        with _quiet():  # MMEngine logs every option and every frozen parameter
+        with _quiet():  # MMEngine would log every option and every frozen parameter
             wrapper = super().__call__(model)
         wrapper.optimizer.register_step_pre_hook(hold_learning_rates)
         return wrapper
@@ -64,7 +63,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs
     ) -> None:
         super().add_params(params, module, prefix, **kwargs)
-        if prefix:  # a child: the whole model is finished below, once
+        if prefix:  # a submodule; the groups of the whole model are merged below, once
             return
         chosen = {
             p
@@ -84,10 +83,11 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         params[:] = merged.values()
 
     def _said(self, module: nn.Module) -> dict[nn.Parameter, set[str]]:
-        """The options that a custom key gives each parameter.
+        """Return the names of the options that a custom key sets, for each parameter.
 
-        The longest key in its name is MMEngine's choice; what the key leaves out MMEngine
-        fills in with base values, so that it cannot be told from the groups.
+        MMEngine takes the longest key that is in the parameter's name. It fills in base
+        values for options that the key leaves out. So the groups do not show which
+        options a key has set.
         """
         keys = self.paramwise_cfg.get('custom_keys', {})
         ordered = sorted(sorted(keys), key=len, reverse=True)
@@ -100,7 +100,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 
 def _is_left_out(model: nn.Module, path: str) -> bool:
-    """Whether `path` is a part that this model could have and does not."""
+    """Tell whether `path` is an optional part that this model does not have."""
     owner, _, name = path.rpartition('.')
     try:
         return getattr(model.get_submodule(owner), name, model) is None
@@ -120,22 +120,26 @@ def _quiet() -> Iterator[None]:
 
 
 def hold_learning_rates(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-    """Undo what schedulers did to the groups with `hold_lr`."""
+    """Restore the learning rate of groups with `hold_lr`. Hook before an optimiser step."""
     for group in optimizer.param_groups:
         if group.get('hold_lr'):
-            # schedulers note the first value here; without one, nothing changed it
+            # Schedulers store the first value in 'initial_lr'. Without a scheduler it is
+            # missing, and nothing has changed the learning rate.
             group['lr'] = group.get('initial_lr', group['lr'])
 
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOptimWrapper(OptimWrapper):
-    """Mixed precision in bfloat16, on CPU and CUDA; needs no loss scaling.
+    """Mixed precision in bfloat16, on CPU and CUDA, without loss scaling.
 
     MMEngine's AmpOptimWrapper refuses a CPU.
 
     Args:
-        dtype: 'bfloat16'.
-        kwargs: Of `OptimWrapper`.
+        dtype: Must be 'bfloat16', the default.
+        kwargs: Arguments of MMEngine's `OptimWrapper`.
+
+    Raises:
+        ValueError: If `dtype` is not 'bfloat16'.
     """
 
     def __init__(self, *, dtype: str = 'bfloat16', **kwargs) -> None:

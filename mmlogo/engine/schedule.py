@@ -1,4 +1,4 @@
-"""Learning rates over time, beyond MMEngine's."""
+"""Learning rate schedules that MMEngine does not have."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from mmlogo.registry import PARAM_SCHEDULERS
 
 @PARAM_SCHEDULERS.register_module()
 class WarmUpLR(LinearLR):
-    """lr (k + 1) / W at step k of the first W, as BYOL's and LEWEL's code warms up.
+    """Warm-up: at step k of the first W steps, the learning rate is lr (k + 1) / W.
 
-    MMEngine's LinearLR wants its first factor in the config, which cannot know W
-    when the length of an epoch is not.
+    BYOL's and LEWEL's code warms up so. MMEngine's LinearLR needs its first factor, 1 / W,
+    in the config. The config cannot know it if W depends on the length of an epoch.
 
     Args:
-        optimizer: As in LinearLR.
-        end: W; in epochs with `convert_to_iter_based=True`.
-        begin, kwargs: As in LinearLR.
+        optimizer: The optimiser, or its wrapper.
+        end: Last step of the warm-up. With `convert_to_iter_based=True` it is in epochs.
+            W is `end - begin`.
+        begin: First step of the warm-up. Default: 0.
+        kwargs: Other arguments of MMEngine's LinearLR.
+
+    Raises:
+        ValueError: If `end` is not larger than `begin`.
     """
 
     def __init__(self, optimizer, *, end: int, begin: int = 0, **kwargs) -> None:

@@ -1,4 +1,4 @@
-"""The model inside its data-parallel wrapper."""
+"""Access to the model inside a data-parallel wrapper."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from mmengine.model import is_model_wrapper
 
 
 def unwrapped(model: Any) -> Any:
-    """The model that a wrapper wraps, or the model itself."""
+    """Return the model inside a wrapper, or the model itself if it has no wrapper."""
     return model.module if is_model_wrapper(model) else model

@@ -1,4 +1,4 @@
-"""Data-parallel training on any device."""
+"""A wrapper for data-parallel training on any device."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from mmlogo.registry import MODEL_WRAPPERS
 
 @MODEL_WRAPPERS.register_module()
 class AnyDeviceDataParallel(MMDistributedDataParallel):
-    """MMEngine's wrapper, which on a CPU drops CUDA's device ids.
+    """MMEngine's data-parallel wrapper, made to work on a CPU too.
 
-    There it also puts `AllReduceBN` in the place of torch's SyncBatchNorm, which
-    refuses CPU tensors.
+    On a CPU it ignores CUDA's device ids, and replaces torch's SyncBatchNorm, which
+    refuses CPU tensors, by `AllReduceBN`.
+
+    Args:
+        module: The model.
+        device_ids: CUDA devices, as in MMEngine. A CPU ignores them. Default: None.
+        broadcast_buffers: Copy rank 0's buffers to all processes before every forward
+            pass, as in torch. Default: False.
+        kwargs: Other arguments of MMEngine's `MMDistributedDataParallel`.
     """
 
     def __init__(

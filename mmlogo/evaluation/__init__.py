@@ -1,4 +1,4 @@
-"""Features of a frozen network, and metrics of them."""
+"""Features of a frozen network, and metrics that score them."""
 
 from mmlogo.evaluation.dense import PatchKNNMetric, RetrievalMetric, SegmentationMetric
 from mmlogo.evaluation.features import Features, assemble, extract

@@ -1,4 +1,7 @@
-"""What local and global learning claims to improve: patches, crops, segments."""
+"""Metrics of dense features: patches, crops, segments.
+
+These are what learning from local and global views claims to improve.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,24 @@ from mmlogo.views.draw import draw_all_boxes
 from mmlogo.views.seeds import CHOICE_STREAM, uniform
 from mmlogo.views.spec import ViewSpec
 
-IGNORE = 255  # of a mask: neither trained on nor scored
+IGNORE = 255  # pixels of this class are neither trained on nor scored
 
 
 def fixed_seeds(index: Int64[Tensor, ' N']) -> Int64[Tensor, 'N 3']:
-    """Keys of samples under seed 0 and epoch 0: the same draws at every evaluation."""
+    """Return the seeds of samples for seed 0 and epoch 0.
+
+    With them, every evaluation draws the same crops and cells.
+    """
     index = index.cpu()
     return torch.stack((torch.zeros_like(index), torch.zeros_like(index), index), dim=1)
 
 
 def last_map(batch: EvaluationBatch) -> Float[Tensor, 'N D h w']:
-    """The backbone's last feature map, float32."""
+    """Return the backbone's last feature map, float32.
+
+    Raises:
+        ValueError: If the backbone's output is not a map.
+    """
     maps = batch.maps
     x = maps[-1] if isinstance(maps, (tuple, list)) else maps
     if x.ndim != 4:
@@ -43,10 +53,10 @@ def last_map(batch: EvaluationBatch) -> Float[Tensor, 'N D h w']:
 
 
 def masks_of(batch: EvaluationBatch) -> Int64[Tensor, 'N H W']:
-    """The classes of all pixels.
+    """Return the class of every pixel.
 
     Raises:
-        ValueError: If the data set has none.
+        ValueError: If the data set has no masks.
     """
     if 'gt_sem_seg' not in batch.data:
         raise ValueError(
@@ -57,7 +67,7 @@ def masks_of(batch: EvaluationBatch) -> Int64[Tensor, 'N H W']:
 
 
 def of_cells(masks: Int64[Tensor, 'N H W'], h: int, w: int) -> Int64[Tensor, 'N h w']:
-    """The commonest class of the pixels of every cell.
+    """Return the commonest pixel class of every cell.
 
     Raises:
         ValueError: If the cells do not divide the mask.
@@ -75,11 +85,12 @@ def of_cells(masks: Int64[Tensor, 'N H W'], h: int, w: int) -> Int64[Tensor, 'N 
 
 @dataclass(frozen=True)
 class Cells:
-    """Single cells of the last map, labelled by the mask or else by the image.
+    """Source of single cells of the last map. Labels come from masks, else from images.
 
     Args:
-        per_image: How many, drawn by the sample's index; None takes all.
-        leave_out: Classes whose cells are left out.
+        per_image: Number of cells per image. The sample's index decides which. Default:
+            None, which takes all cells.
+        leave_out: Cells of these classes are left out. Default: no class.
     """
 
     per_image: int | None = None
@@ -117,22 +128,25 @@ class Cells:
 class PatchKNNMetric(KNNMetric):
     """k-NN of single cells of the last feature map: `patch_knn/top1_k20`, per cent.
 
-    A cell's class is that of most of its pixels where the data set has masks, and
-    its image's otherwise. Cells of both bank and queries.
+    Both the bank and the queries consist of cells. If the data set has masks, a cell has
+    the class of most of its pixels. Otherwise it has the class of its image.
 
     Args:
-        per_image: Cells drawn of every image, the same at every evaluation; None
-            takes all.
-        leave_out: Classes left out, such as a background that is nearly everything.
-        k, temperature, weighting: As of `KNNMetric`.
-        prefix: Of the names.
+        per_image: Number of cells drawn per image, the same ones at every evaluation.
+            None takes all cells. Default: 4.
+        leave_out: Cells of these classes are left out. Use it for a background that
+            covers nearly everything. Default: no class.
+        k: Number of neighbours, or several numbers, each >= 1. Default: 20.
+        temperature: Temperature of the 'exp' weighting, > 0. Default: 0.07.
+        weighting: 'exp', the default, or 'majority'. `knn_predict` explains them.
+        prefix: Prefix of the scalars' names. Default: 'patch_knn'.
 
     Raises:
-        ValueError: If an image has neither a mask nor a label, or if no cell is left
-            of the bank or of the queries.
+        ValueError: If an argument is out of its range, if an image has neither a mask nor
+            a label, or if the bank or the queries have no cell left.
     """
 
-    needs_labels = False  # masks will do
+    needs_labels = False  # masks are enough
 
     def __init__(
         self,
@@ -169,14 +183,17 @@ class PatchKNNMetric(KNNMetric):
 
 @dataclass(frozen=True)
 class CropPair:
-    """Features (N, 2, D) of a global and of a local crop of every image.
+    """Source of features (N, 2, D): of a global and a local crop of every image.
 
-    Drawn by the sample's index alone, without flips or colours.
+    The sample's index alone decides the crops. They are not flipped and keep their
+    colours.
 
     Args:
-        global_scale, local_scale: Ranges of the crops' share of the image's area.
-        local_size: Side of the local crop, pixels; None takes half the image's. The
-            global one has the image's.
+        global_scale: Range of the global crop's share of the image's area, in (0, 1]. The
+            crop is resized to the image's height.
+        local_scale: Range of the local crop's share of the image's area, in (0, 1].
+        local_size: Side of the local crop after resizing, pixels. None takes half the
+            image's height.
     """
 
     global_scale: tuple[float, float]
@@ -194,7 +211,7 @@ class CropPair:
                 flip=0,
             ),
         ]
-        rows = batch.inputs.transpose(1, 2).contiguous()  # (N, H, 3, W), as `cut` has it
+        rows = batch.inputs.transpose(1, 2).contiguous()  # (N, H, 3, W), for `cut`
         boxes = draw_all_boxes(fixed_seeds(batch.index), specs, height, width)
         no_flip = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         # Autocast would round the crops' matrix products to bfloat16.
@@ -209,16 +226,21 @@ class CropPair:
 
 @METRICS.register_module()
 class RetrievalMetric(FeatureMetric):
-    """Does a local crop find its own image's global crop among those of all queries?
+    """How often a local crop finds the global crop of its own image, per cent.
 
-    `retrieval/top1` and `retrieval/top5`, per cent, by the cosine of the backbone's
-    pooled features; chance is 100 / N. Needs neither labels nor a bank.
+    Each local crop ranks the global crops of all N queries by the cosine of the
+    backbone's pooled features. `retrieval/top1` and `retrieval/top5` count how often its
+    own image is first, or among the first five. Chance is 100 / N for top1. The metric
+    needs neither labels nor a bank.
 
     Args:
-        global_scale: Range of the global crop's share of the image.
-        local_scale: Likewise of the local crop.
-        local_size: Its side, pixels; None takes half the image's.
-        prefix: Of the names.
+        global_scale: Range of the global crop's share of the image's area, in (0, 1].
+            Default: (0.4, 1.0).
+        local_scale: Range of the local crop's share of the image's area, in (0, 1].
+            Default: (0.05, 0.4).
+        local_size: Side of the local crop after resizing, pixels. Default: None, which
+            takes half the image's height.
+        prefix: Prefix of the scalars' names. Default: 'retrieval'.
     """
 
     needs_bank = False
@@ -245,8 +267,8 @@ class RetrievalMetric(FeatureMetric):
         for rows in torch.arange(n)[rank::world_size].split(max(1, 2**26 // n)):
             cosine = x_local[rows] @ x_global.T  # (rows, N)
             own = cosine.gather(1, rows.to(cosine.device)[:, None])
-            place = (cosine > own).sum(dim=1)  # of its own image, from 0
-            # a tie with others is no find: one vector for all must score nothing
+            place = (cosine > own).sum(dim=1)  # rank of the own image, from 0
+            # Ties count as misses, so that a collapsed network scores 0.
             place += (cosine == own).sum(dim=1) - 1
             found += torch.stack([(place < k).sum() for k in (1, 5)])
         all_reduce(found)
@@ -257,12 +279,12 @@ class RetrievalMetric(FeatureMetric):
 
 
 def of_maps(batch: EvaluationBatch) -> Features:
-    """Whole maps (N, D, h, w) and masks (N, H, W)."""
+    """Return whole maps (N, D, h, w), with masks (N, H, W) as labels."""
     return Features(last_map(batch), masks_of(batch), batch.index)
 
 
 def overlap(confusion: Float[Tensor, 'C C']) -> dict[str, float]:
-    """`miou` of the classes that are there, and `pixel_accuracy`, per cent."""
+    """Return `miou` over the classes that occur, and `pixel_accuracy`, per cent."""
     hit = confusion.diagonal()
     union = confusion.sum(dim=0) + confusion.sum(dim=1) - hit
     there = confusion.sum(dim=1) > 0
@@ -276,28 +298,33 @@ def overlap(confusion: Float[Tensor, 'C C']) -> dict[str, float]:
 class SegmentationMetric(FeatureMetric):
     """A linear segmentation probe on a few hundred images: `segmentation/miou`.
 
-    A softmax classifier of the bank's cells (the class of most pixels) is fitted at
-    several learning rates, by the plain cross entropy; that of the best mean
-    intersection over union on every fifth image, held out, is fitted to all of them.
-    Its scores of the queries' cells, enlarged bilinearly to the mask, are scored
-    pixel by pixel: mean intersection over union of the classes the queries have, and
-    pixel accuracy, per cent. `floor_miou` and `floor_pixel_accuracy` are what the
-    bank's commonest class everywhere gives: a probe that is no better knows nothing.
-    Pixels of 255 are left out.
+    The probe is a softmax classifier of cells. A cell has the class of most of its
+    pixels. The probe is fitted to the bank with the unweighted cross entropy, once per
+    learning rate. Every fifth image is held out, and the learning rate with the best mean
+    intersection over union on those images is chosen. With it the probe is fitted again,
+    to the whole bank.
 
-    Leopart (arXiv 2204.13101) probes COCO's things likewise: cross entropy without
-    weights, and what is no thing is neither trained on nor scored.
+    Scores of the queries' cells are enlarged bilinearly to the masks and compared pixel
+    by pixel. `miou` is the mean intersection over union of the classes that the queries
+    have. `pixel_accuracy` is the share of correct pixels. Both are per cent. `floor_miou`
+    and `floor_pixel_accuracy` are the scores of predicting the bank's commonest class
+    everywhere. A probe that is no better has learned nothing. Pixels of class 255 are
+    ignored.
+
+    Leopart (arXiv 2204.13101) probes COCO's things in the same way: the cross entropy is
+    unweighted, and pixels outside things are neither trained on nor scored.
 
     Args:
-        lrs: Learning rates to choose from, for batches of 256 cells.
-        epochs: Passes.
-        leave_out: Classes left out as 255 is, such as a background that is nearly
-            everything.
-        prefix: Of the names.
+        lrs: Learning rates to choose from, for batches of 256 cells. Default: (0.003,
+            0.01, 0.03, 0.1).
+        epochs: Number of passes over the bank. Default: 20.
+        leave_out: Classes that are ignored, as 255 is. Use it for a background that
+            covers nearly everything. Default: no class.
+        prefix: Prefix of the scalars' names. Default: 'segmentation'.
 
     Raises:
-        ValueError: If the bank has fewer than 5 images, or if nothing but what is left
-            out is on the images that are fitted, held out or scored.
+        ValueError: If the bank has fewer than 5 images, or if the fitted images, the held
+            out images or the queries have no pixel of a class that is used.
     """
 
     needs_labels = False
@@ -352,7 +379,7 @@ class SegmentationMetric(FeatureMetric):
         )
         rest = valid & ~held[:, None]
         fitted = fit_linear(cells[rest], label[rest], lrs=self.lrs, **how)
-        # by accuracy a background that is nearly everything would choose
+        # Not by accuracy: a background that covers nearly everything would decide it.
         found = [
             overlap(self.confusion(maps[held], masks[held], *one))['miou']
             for one in zip(*fitted, strict=True)
@@ -372,7 +399,7 @@ class SegmentationMetric(FeatureMetric):
         weight: Float[Tensor, 'D C'],
         bias: Float[Tensor, '1 C'],
     ) -> Float[Tensor, 'C C']:
-        """Pixels by true class (rows) and by predicted class."""
+        """Count pixels by true class (rows) and predicted class (columns)."""
         classes = weight.shape[1]
         total = torch.zeros(classes * classes, dtype=torch.float64, device=maps.device)
         for x, mask in zip(maps.split(8), masks.split(8), strict=True):

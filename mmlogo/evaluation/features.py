@@ -1,4 +1,4 @@
-"""Features of a data set, from one or many processes."""
+"""Features of a data set, extracted by one or several processes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 
 
 class Features(NamedTuple):
-    """N samples in the order of their index, each once."""
+    """Features of N samples, in the order of their index. No sample occurs twice."""
 
-    feature: Tensor  # (N, ...) float32; (N, D) of 'backbone' and 'neck'
-    label: Tensor  # (N, ...) int64; -1 where there is none
+    feature: Tensor  # (N, ...) float32; (N, D) from 'backbone' and 'neck'
+    label: Tensor  # (N, ...) int64; -1 is a sample without a label
     index: Tensor  # type: ignore[assignment]  # (N,) int64; hides tuple.index
 
 
@@ -25,12 +25,12 @@ EMPTY = Features(torch.empty(0), torch.empty(0).long(), torch.empty(0).long())
 
 
 class EvaluationBatch:
-    """A batch of an evaluation loader, and what the model makes of it when asked.
+    """A batch of an evaluation loader. Outputs of the model are computed when asked for.
 
     Args:
         model: An mmpretrain self-supervised model, unwrapped, in eval mode.
         data: The batch.
-        labelled: Require a label of every sample.
+        labelled: With True, the default, every sample must have a label.
     """
 
     def __init__(self, model: Any, data: dict, labelled: bool = True) -> None:
@@ -40,23 +40,24 @@ class EvaluationBatch:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """(N, 3, H, W), normalised."""
+        """Images (N, 3, H, W), normalised."""
         data = {key: self.data[key] for key in self.data if key != 'gt_label'}
         return self.model.data_preprocessor(data, False)['inputs']
 
     @cached_property
     def maps(self) -> Tensor | tuple:
-        """The backbone's output, one forward for all who ask."""
+        """The backbone's output. It is computed once and shared by all metrics."""
         return self.encode(self.inputs)
 
     def encode(self, x: Tensor) -> Tensor | tuple:
-        """The backbone's output of (N, 3, H, W)."""
-        if isinstance(self.model, ImageClassifier):  # whose 'tensor' is the head's scores
+        """Return the backbone's output for images (N, 3, H, W)."""
+        if isinstance(self.model, ImageClassifier):
+            # A classifier's mode 'tensor' gives the head's scores.
             return self.model.extract_feat(x, stage='backbone')
         return self.model(x, mode='tensor')
 
     def features(self, x: Tensor) -> Features:
-        """`x` with this batch's labels and indices."""
+        """Return `x` with this batch's labels and indices."""
         return Features(x, self.label, self.index)
 
 
@@ -64,12 +65,12 @@ Source = Callable[[EvaluationBatch], Features]
 
 
 def of_backbone(batch: EvaluationBatch) -> Features:
-    """Of the last stage, globally averaged: (N, D)."""
+    """Return features (N, D) of the last stage, globally averaged."""
     return batch.features(pooled(batch.maps, -1))
 
 
 def of_neck(batch: EvaluationBatch) -> Features:
-    """Of the neck's outputs the first, the global embedding: (N, D)."""
+    """Return the first output of the neck, the global embedding (N, D)."""
     return batch.features(pooled(batch.model.neck(batch.maps), 0))
 
 
@@ -80,17 +81,19 @@ SOURCES: dict[str, Source] = dict(backbone=of_backbone, neck=of_neck)
 def extract(
     model: Any, data: dict, sources: Iterable[str | Source], labelled: bool = True
 ) -> dict[str | Source, Features]:
-    """Features of an evaluation batch by source, from one forward.
+    """Return features of an evaluation batch by source.
+
+    The backbone's forward pass is shared by all sources that use `EvaluationBatch.maps`.
 
     Args:
         model: An mmpretrain self-supervised model, unwrapped, in eval mode.
-        data: A batch of its evaluation loader.
+        data: A batch of an evaluation loader.
         sources: Names in `SOURCES`, or functions of an `EvaluationBatch`.
-        labelled: Require a label of every sample.
+        labelled: With True, the default, every sample must have a label.
 
     Raises:
-        ValueError: If the batch lacks labels or indices, or if a feature is not
-            a finite number.
+        ValueError: If the batch lacks labels or indices, or if a feature is not a finite
+            number.
     """
     batch = EvaluationBatch(model, data, labelled)
     found = {
@@ -109,18 +112,26 @@ def extract(
 
 
 def pooled(x: Tensor | tuple, which: int) -> Tensor:
-    """The `which`-th of some outputs as (N, D) float32, maps globally averaged."""
+    """Return the output number `which` as (N, D) float32. Maps are globally averaged.
+
+    Args:
+        x: Outputs, or one output, each a map (N, D, H, W) or vectors (N, D).
+        which: Position of the output. It does not matter where `x` is one output.
+    """
     x = x[which] if isinstance(x, (tuple, list)) else x
     return (F.adaptive_avg_pool2d(x, 1) if x.ndim == 4 else x).flatten(1).float()
 
 
 def labels_and_indices(data: dict, labelled: bool = True) -> tuple[Tensor, Tensor]:
-    """Labels and sample indices of a batch, ours or mmpretrain's.
+    """Return labels and sample indices (N,) of a batch of ours or of mmpretrain.
 
-    Where not `labelled`, the label of a sample that has none is -1.
+    Args:
+        data: The batch.
+        labelled: With True, the default, every sample must have a label. With False, a
+            sample without a label gets -1.
 
     Raises:
-        ValueError: If the batch has no indices or, where `labelled`, no labels.
+        ValueError: If the batch has no indices, or if labels are required and missing.
     """
     if 'sample_idx' in data and ('gt_label' in data or not labelled):
         index = data['sample_idx']
@@ -154,9 +165,10 @@ def labels_and_indices(data: dict, labelled: bool = True) -> tuple[Tensor, Tenso
 
 
 def assemble(parts: list[Features]) -> Features:
-    """Batches of every process as one set: sorted by index, duplicates dropped.
+    """Join the batches of all processes, sorted by index and without duplicates.
 
-    Samplers pad uneven shares with repeated samples; those are counted once.
+    Samplers repeat samples to give every process the same number. Repeated samples are
+    dropped.
     """
     feature, label, index = (
         _gather_rows(torch.cat(column)) for column in zip(*parts, strict=True)
@@ -169,7 +181,7 @@ def assemble(parts: list[Features]) -> Features:
 
 
 def _gather_rows(x: Tensor) -> Tensor:
-    """Rows of all processes; they may hold different numbers of rows."""
+    """Gather the rows of all processes. Processes may have different numbers of rows."""
     if get_world_size() == 1:
         return x
     counts = all_gather(torch.tensor([len(x)], device=x.device))

@@ -1,4 +1,4 @@
-"""Features kept, to be written to a file or drawn."""
+"""A metric that keeps features, to write them to a file or to draw them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mmlogo.registry import METRICS
 
 @METRICS.register_module()
 class KeepFeatures(FeatureMetric):
-    """Keep the features of the queries, of all processes: `kept`.
+    """Keep the features of the queries of all processes in the attribute `kept`.
 
-    Reports how many there are and of how many dimensions. Needs neither a bank nor
-    labels.
+    The metric reports the number of samples and of dimensions. It needs neither a bank
+    nor labels.
     """
 
     needs_bank = False

@@ -29,24 +29,27 @@ def knn_predict(
     weighting: str = 'exp',
     chunk: int | None = None,
 ) -> dict[int, Tensor]:
-    """Classes of the queries by a vote of their nearest neighbours in the bank.
+    """Predict the classes of queries by a vote of their nearest neighbours in the bank.
 
-    Wu et al., arXiv 1805.01978, section 3.4: cosine similarity s, a neighbour's
-    vote weighs exp(s / temperature), or 1 for 'majority'. The score matrix is
-    made `chunk` queries at a time.
+    Wu et al., arXiv 1805.01978, section 3.4. A neighbour with cosine similarity s votes
+    for its class with weight exp(s / temperature), or with weight 1 for 'majority'.
 
     Args:
-        query: (Q, D).
-        bank: (B, D).
-        labels: (B,), of the bank.
-        k: Numbers of neighbours, each at most B.
-        num_classes: More than any label.
-        temperature: Of the 'exp' weighting.
-        weighting: 'exp' or 'majority'.
-        chunk: Queries scored at a time; None takes scores of about 256 MiB.
+        query: Features (Q, D) of the queries.
+        bank: Features (B, D) of the bank.
+        labels: Labels (B,) of the bank, in [0, num_classes).
+        k: Numbers of neighbours, each in [1, B].
+        num_classes: Number of classes.
+        temperature: Temperature of the 'exp' weighting, > 0. Default: 0.07.
+        weighting: 'exp', the default, or 'majority'.
+        chunk: Number of queries scored at a time. Default: None, which keeps the matrix
+            of scores at about 256 MiB.
 
     Returns:
-        k -> (Q,) predicted classes. Ties go to the lowest class.
+        Predicted classes (Q,) for every k. Of equal votes the lowest class wins.
+
+    Raises:
+        ValueError: If `weighting` is unknown or a k is out of its range.
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f'weighting={weighting!r}, but it must be one of {WEIGHTINGS}')
@@ -60,7 +63,8 @@ def knn_predict(
         neighbour = labels[neighbour]  # (q, k)
         votes = torch.ones_like(similarity)
         if weighting == 'exp':
-            # relative to the nearest: the same vote, and no overflow
+            # Relative to the nearest neighbour. The vote is the same, and exp cannot
+            # overflow.
             votes = ((similarity - similarity[:, :1]) / temperature).exp()
         for number in k:
             tally = votes.new_zeros(len(votes), num_classes)
@@ -72,16 +76,17 @@ def knn_predict(
 def nearest(
     query: Tensor, bank: Tensor, k: int, chunk: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The k nearest of the bank by cosine, nearest first, `chunk` queries at a time.
+    """Find the k nearest samples of the bank by cosine, nearest first.
 
     Args:
-        query: (Q, D).
-        bank: (B, D).
-        k: At most B.
-        chunk: Queries scored at a time; None takes scores of about 256 MiB.
+        query: Features (Q, D) of the queries.
+        bank: Features (B, D) of the bank.
+        k: Number of neighbours, at most B.
+        chunk: Number q of queries scored at a time. Default: None, which keeps the matrix
+            of scores at about 256 MiB.
 
     Yields:
-        Cosines (q, k) and rows of the bank (q, k).
+        Cosines (q, k) and rows of the bank (q, k), for `chunk` queries after another.
     """
     bank, query = F.normalize(bank.float(), dim=1), F.normalize(query.float(), dim=1)
     for part in query.split(chunk or max(1, 2**26 // len(bank))):
@@ -93,16 +98,17 @@ class KNNMetric(FeatureMetric):
     """Top-1 accuracy of k-NN, per cent: `knn/top1_k20` and so on.
 
     Args:
-        k: Number or numbers of neighbours.
-        temperature: Of the 'exp' weighting; 0.07 as DINO and CGH have it.
-        weighting: 'exp' or 'majority'.
-        features: As of `FeatureMetric`.
-        prefix: Of the names. None says what differs from the defaults: 'knn',
-            'knn_t0.1', 'knn_majority', 'knn_neck_t0.1'.
+        k: Number of neighbours, or several numbers, each >= 1. Default: (1, 20, 200).
+        temperature: Temperature of the 'exp' weighting, > 0. Default: 0.07, the value of
+            DINO and CGH.
+        weighting: 'exp', the default, or 'majority'. `knn_predict` explains them.
+        features: Which features are scored: 'backbone', the default, 'neck', or a
+            function of an `EvaluationBatch`.
+        prefix: Prefix of the scalars' names. Default: None, which names what differs from
+            the defaults: 'knn', 'knn_t0.1', 'knn_majority', 'knn_neck_t0.1'.
 
     Raises:
-        ValueError: If `k` has no number or one below 1, or if the temperature, the
-            weighting or the features cannot be.
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -132,7 +138,7 @@ class KNNMetric(FeatureMetric):
 
     def compute(self, bank: Features, query: Features) -> dict[str, float]:
         rank, world_size = get_dist_info()
-        share = slice(rank, None, world_size)  # of the queries, scored here
+        share = slice(rank, None, world_size)  # the queries that this process scores
         predicted = knn_predict(
             query.feature[share],
             bank.feature,

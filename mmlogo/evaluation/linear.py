@@ -17,14 +17,15 @@ from mmlogo.registry import METRICS
 
 
 class LinearProbe(nn.Sequential):
-    """Standardised features to class scores: (N, D) to (N, C).
+    """A linear classifier of standardised features: (N, D) to scores (N, C).
 
-    Standardised by BatchNorm without affine, so that one learning rate suits any
-    encoder (MAE, arXiv 2111.06377, section A.1); over all processes in training.
+    BatchNorm without affine parameters standardises the features, so that one learning
+    rate suits any encoder (MAE, arXiv 2111.06377, section A.1). In training it normalises
+    over all processes.
 
     Args:
-        dim: D.
-        num_classes: C.
+        dim: Dimensions D of the features.
+        num_classes: Number C of classes.
     """
 
     def __init__(self, dim: int, num_classes: int) -> None:
@@ -36,9 +37,9 @@ class LinearProbe(nn.Sequential):
 
 
 def accuracies(scores: Float[Tensor, 'N C'], label: Tensor) -> dict[str, float]:
-    """`top1` and, where there are more than five classes, `top5`, per cent."""
+    """Return `top1`, and `top5` if there are more than five classes, per cent."""
     topk = tuple(k for k in (1, 5) if k < max(2, scores.shape[1]))
-    # without thrs=None a right answer whose score is not positive would not count
+    # Without thrs=None, a correct class whose score is not positive would not count.
     found = Accuracy.calculate(scores, label, topk=topk, thrs=(None,))
     return {f'top{k}': float(rows[0]) for k, rows in zip(topk, found, strict=True)}
 
@@ -56,24 +57,26 @@ def fit_linear(
     weight_decay: float = 0.0,
     seed: int = 0,
 ) -> tuple[Float[Tensor, 'L D C'], Float[Tensor, 'L 1 C']]:
-    """L softmax classifiers, one per learning rate, on the same batches.
+    """Fit L softmax classifiers, one per learning rate, to the same batches.
 
-    SGD on the cross entropy, a cosine to zero per step, from zero weights; the
-    gradient is closed, so no graph is built.
+    SGD minimises the cross entropy, from zero weights. The learning rate falls to zero
+    along a cosine, step by step. The gradient is computed in closed form, without
+    autograd.
 
     Args:
-        x: Features; standardised ones suit any learning rate better.
-        y: Their classes, in [0, num_classes).
-        num_classes: C.
-        lrs: The learning rates, L of them.
-        epochs: Passes; the last batch of each is left out where it is not full.
-        batch_size: Samples per step; all of them where there are fewer.
-        momentum: Of SGD, as torch has it.
-        weight_decay: On weights and biases.
-        seed: Of the order.
+        x: Features. Standardise them, so that the learning rates suit them.
+        y: Classes of the samples, in [0, num_classes).
+        num_classes: Number C of classes.
+        lrs: The L learning rates.
+        epochs: Number of passes. The last batch of a pass is left out if it is not full.
+        batch_size: Samples per step. If there are fewer samples, a step takes all of
+            them. Default: 256.
+        momentum: SGD's momentum, in torch's form. Default: 0.9.
+        weight_decay: Weight decay of weights and biases. Default: 0.
+        seed: Seed of the samples' order. Default: 0.
 
     Returns:
-        Weights and biases: scores are `x @ weight + bias`.
+        Weights and biases. Scores are `x @ weight + bias`.
     """
     batch_size = min(batch_size, len(x))
     steps_per_epoch = len(x) // batch_size
@@ -99,20 +102,27 @@ def fit_linear(
 
 @METRICS.register_module()
 class LinearMetric(FeatureMetric):
-    """Linear classification of *cached* features: no augmentation.
+    """Linear classification of *cached* features, without augmentation.
 
-    A softmax classifier is fitted to the bank's standardised features at several
-    learning rates in one pass; the best on every tenth of the bank, held out, is
-    fitted to all of it and scores the queries. Reports `linear_cached/top1`,
-    `linear_cached/top5` (per cent) and `linear_cached/lr`. The papers' augmented
-    protocols are configs of their own, in configs/benchmarks.
+    A softmax classifier is fitted to the bank's standardised features, once per learning
+    rate. Every tenth sample is held out, and the learning rate with the best accuracy on
+    those samples is chosen. With it the classifier is fitted again, to the whole bank,
+    and scores the queries. The metric reports `linear_cached/top1`, `linear_cached/top5`
+    (per cent) and `linear_cached/lr`. The papers' protocols use augmentation. They are
+    configs in configs/benchmarks.
 
     Args:
-        lrs: Learning rates to choose from, for batches of 256.
-        epochs: Passes.
-        weight_decay: Of the classifier.
-        features: As of `FeatureMetric`.
-        prefix: Of the names. None: 'linear_cached', or 'linear_cached_neck'.
+        lrs: Learning rates to choose from, for batches of 256. Default: (0.01, 0.03, 0.1,
+            0.3, 1.0, 3.0).
+        epochs: Number of passes over the bank. Default: 100.
+        weight_decay: Weight decay of the classifier. Default: 0.
+        features: Which features are scored: 'backbone', the default, or 'neck'.
+        prefix: Prefix of the scalars' names. Default: None, which gives 'linear_cached'
+            or 'linear_cached_neck'.
+
+    Raises:
+        ValueError: If `lrs` is empty or has a rate that is not positive, if `epochs` is
+            below 1, or if the bank has fewer than 20 samples.
     """
 
     def __init__(
@@ -158,12 +168,15 @@ class LinearMetric(FeatureMetric):
 
 @METRICS.register_module()
 class OnlineProbeMetric(FeatureMetric):
-    """Accuracy of the classifier `OnlineProbeHook` trains beside the encoder.
+    """Accuracy of the classifier that `OnlineProbeHook` trains beside the encoder.
 
-    `online/top1` and `online/top5`, per cent, of the queries' backbone features. The
-    hook hands its probe over; it trains one only where the evaluator has this metric.
-    Without a probe, before training or of a checkpoint that has none, nothing is
-    reported.
+    The metric reports `online/top1` and `online/top5`, per cent, on the queries' backbone
+    features. The hook trains a probe only if the evaluator has this metric, and gives the
+    probe to it. Without a probe the metric reports nothing. So it is before training, and
+    with a checkpoint that has no probe.
+
+    Args:
+        prefix: Prefix of the scalars' names. Default: 'online'.
     """
 
     needs_bank = False

@@ -1,4 +1,4 @@
-"""Metrics of the features of a labelled bank and of labelled queries."""
+"""The base class of metrics that score the features of a bank and of queries."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from mmlogo.evaluation.features import SOURCES, Features, Source
 
 
 class FeatureMetric(BaseMetric):
-    """What `KNNLoop` feeds: the whole bank and all queries at once.
+    """Base class of the metrics of `KNNLoop`, which gives them all features at once.
 
-    Every process holds the same gathered features and must return the same number;
-    a subclass may compute it everywhere, or a share on each process and reduce.
+    Every process has the same gathered features and must return the same scalars. A
+    subclass may compute them on every process, or compute a share on each process and
+    reduce.
 
     Args:
-        features: What it is fed: 'backbone', globally averaged, or 'neck'; or a
-            function of its own of an `EvaluationBatch`. Metrics with equal ones share
-            the features.
-        prefix: Of the names of its scalars.
+        features: Which features are scored: 'backbone', the default, the last stage
+            globally averaged; 'neck'; or a function of an `EvaluationBatch`. Metrics with
+            equal `features` share them.
+        prefix: Prefix of the scalars' names. Default: None, no prefix.
+
+    Raises:
+        ValueError: If `features` is neither a function nor a name in `SOURCES`.
     """
 
     needs_bank = True
@@ -36,10 +40,10 @@ class FeatureMetric(BaseMetric):
 
     @abstractmethod
     def compute(self, bank: Features, query: Features) -> dict[str, float]:
-        """Scalars by name, without the prefix. The bank is empty unless `needs_bank`."""
+        """Return scalars by name, no prefix. Without `needs_bank` the bank is empty."""
 
     def score(self, bank: Features, query: Features) -> dict[str, float]:
-        """Scalars by name, with the prefix."""
+        """Return scalars by name, with the prefix."""
         scores = self.compute(bank, query)
         if self.prefix:
             scores = {f'{self.prefix}/{name}': value for name, value in scores.items()}

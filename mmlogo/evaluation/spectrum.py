@@ -1,4 +1,7 @@
-"""How much of their space embeddings use: numbers that fall when a run collapses."""
+"""How much of their space embeddings use.
+
+Collapse shows in these measures.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +18,38 @@ from mmlogo.registry import METRICS
 
 
 def std_ratio(x: Float[Tensor, 'N D']) -> float:
-    """Standard deviation of unit vectors times sqrt(D).
+    """Return the standard deviation of the unit vectors, times sqrt(D).
 
-    SimSiam, arXiv 2011.10566, section 4.1: 1 where they fill the sphere evenly, 0
-    where they are one vector.
+    SimSiam, arXiv 2011.10566, section 4.1. It is 1 if the vectors fill the sphere evenly,
+    and 0 if all are one vector.
     """
     unit = F.normalize(x.double(), dim=1)
     return unit.std(dim=0, unbiased=False).mean().item() * math.sqrt(x.shape[1])
 
 
 def mean_cosine(x: Float[Tensor, 'N D']) -> float:
-    """Mean cosine of two different samples, in [-1 / (N - 1), 1]."""
+    """Return the mean cosine of two different samples, in [-1 / (N - 1), 1]."""
     unit, n = F.normalize(x.double(), dim=1), len(x)
     return ((unit.sum(dim=0).square().sum() - n) / (n * (n - 1))).item()
 
 
 def squared_singular_values(x: Float[Tensor, 'N D']) -> Float[Tensor, ' R']:
-    """Descending, R = min(N, D); by the smaller of x x^T and x^T x, not an SVD of x."""
+    """Return the R = min(N, D) squared singular values, descending.
+
+    They are the eigenvalues of the smaller of x x^T and x^T x.
+    """
     gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
     return torch.linalg.eigvalsh(gram).flip(0).clamp(min=0)
 
 
 def rank_me(x: Float[Tensor, 'N D'], eps: float = 1e-7) -> float:
-    """RankMe: exp of the entropy of the normalised singular values, in [1, min(N, D)].
+    """Return RankMe: exp of the entropy of normalised singular values, in [1, min(N, D)].
 
     Garrido et al., arXiv 2210.02885, equation 1.
+
+    Args:
+        x: N samples.
+        eps: Added to the normalised values. Default: 1e-7.
     """
     values = squared_singular_values(x.double()).sqrt()
     share = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny) + eps
@@ -47,22 +57,25 @@ def rank_me(x: Float[Tensor, 'N D'], eps: float = 1e-7) -> float:
 
 
 def alpha_req(x: Float[Tensor, 'N D'], first: int = 1, last: int | None = None) -> float:
-    """alpha-ReQ: the exponent of a power law through the eigenvalues of the covariance.
+    """Return alpha-ReQ, the exponent of a power law of the covariance's eigenvalues.
 
-    Agrawal et al., NeurIPS 2022: lambda_j ~ j ** -alpha; near 1 is best, large means
-    that few directions carry everything. Least squares of log lambda over log j.
+    Agrawal et al., NeurIPS 2022: lambda_j ~ j ** -alpha. Near 1 is best. A large alpha
+    means that few directions carry everything. The fit is least squares of log lambda
+    over log j.
 
     Args:
         x: N samples.
-        first: The first j that is fitted, from 1.
-        last: The last one; None takes all eigenvalues above rounding.
+        first: First j that is fitted, >= 1. Default: 1.
+        last: Last j that is fitted. Default: None, which fits all eigenvalues above
+            rounding error.
 
     Returns:
-        alpha; infinite where fewer than two eigenvalues are above rounding.
+        Alpha, infinite if fewer than two eigenvalues are fitted.
     """
     centred = x.double() - x.double().mean(dim=0)
     values = squared_singular_values(centred)
-    # of float32 features, whatever they are computed in here
+    # Features are float32, so their rounding error is float32's, though we compute in
+    # float64 here.
     rounding = values[0] * max(x.shape) * torch.finfo(torch.float32).eps ** 2
     above = int((values > rounding).sum())
     fitted = values[first - 1 : min(last or above, above)]
@@ -82,11 +95,12 @@ MEASURES = dict(
 class SpectrumMetric(FeatureMetric):
     """`std_ratio`, `mean_cosine`, `rank_me` and `alpha_req` of the queries' features.
 
-    Needs neither labels nor a bank.
+    The metric needs neither labels nor a bank.
 
     Args:
-        features: 'neck' or 'backbone'.
-        prefix: Of the names; None takes 'spectrum' or 'spectrum_backbone'.
+        features: Which features are scored: 'neck', the default, or 'backbone'.
+        prefix: Prefix of the scalars' names. Default: None, which gives 'spectrum' or
+            'spectrum_backbone'.
     """
 
     needs_bank = False

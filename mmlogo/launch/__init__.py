@@ -1,4 +1,4 @@
-"""From a command line to a Runner."""
+"""What the tools do between their command line and the Runner."""
 
 import mmlogo.checkpoints.read  # noqa: F401  MMEngine reads by it from now on
 from mmlogo.launch.checks import (

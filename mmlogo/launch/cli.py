@@ -1,4 +1,4 @@
-"""What the command line of every tool does to a config."""
+"""Command line arguments of the tools, and the changes they make to a config."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ _RUNNER_HOOKS = (
 
 
 _NO_BFLOAT16 = (
-    '--amp on a CPU is bfloat16, which would move the corners of boxes by pixels; leave it '
-    'out for detectors'
+    '--amp on a CPU is bfloat16, which would move the corners of boxes by pixels; do not '
+    'use it for detectors'
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that every tool which runs a config has."""
+    """Add the arguments that all tools that run a config share."""
     parser.add_argument('config', help='a path, mmlogo::name.py or mmdet::folder/name.py')
-    parser.add_argument('--work-dir', help='default: work_dirs/NAME_OF_THE_CONFIG')
-    parser.add_argument('--data-root', help='read every dataset of the config from here')
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints; default: work_dirs/CONFIG_NAME'
+    )
+    parser.add_argument(
+        '--data-root', help='read every data set of the config from this folder'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -47,13 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override values, such as train_cfg.max_epochs=100',
     )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none')
-    # torch.distributed.launch passes it; torchrun sets the variable instead
+    parser.add_argument(
+        '--launcher',
+        choices=LAUNCHERS,
+        default='none',
+        help='what started the processes; default: none, one process',
+    )
+    # torch.distributed.launch passes this argument. torchrun sets LOCAL_RANK instead.
     parser.add_argument('--local-rank', '--local_rank', default='0', help=argparse.SUPPRESS)
 
 
 def prepare(cfg: Config, args: argparse.Namespace) -> Config:
-    """Apply `add_arguments`' arguments to a config, and join the processes."""
+    """Apply the arguments of `add_arguments` to a config, and join the process group."""
     os.environ.setdefault('LOCAL_RANK', args.local_rank)
     check_overrides(cfg, args.cfg_options)
     cfg.merge_from_dict(args.cfg_options)
@@ -70,7 +79,7 @@ def prepare(cfg: Config, args: argparse.Namespace) -> Config:
 
 
 def drop_hooks(cfg: Config) -> None:
-    """Leave out hooks set to None; MMEngine does so for its own and refuses others."""
+    """Remove hooks that are None. MMEngine itself does so only for its own hooks."""
     hooks = cfg.get('default_hooks') or {}
     for name in [name for name, hook in hooks.items() if hook is None]:
         if name not in _RUNNER_HOOKS:
@@ -78,11 +87,11 @@ def drop_hooks(cfg: Config) -> None:
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:
-    """Point every dataset of the config to `data_root`.
+    """Let every data set of the config read from `data_root`.
 
     Raises:
-        FileNotFoundError: If it is no folder.
-        ValueError: If no dataset of the config reads from a folder.
+        FileNotFoundError: If `data_root` is no folder.
+        ValueError: If no data set of the config reads from a folder.
     """
     if not Path(data_root).expanduser().is_dir():
         raise FileNotFoundError(f'--data-root {data_root} is no folder')
@@ -90,14 +99,14 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     if not datasets:
         raise ValueError('--data-root was given, but no dataset of this config has one')
     data_root = str(Path(data_root).expanduser())
-    # the longest first: data/coco_mini before data
+    # The longest path comes first: data/coco_mini before data.
     before = sorted({str(dataset['data_root']) for dataset in datasets}, reverse=True)
     for dataset in datasets:
         dataset['data_root'] = data_root
     for name in ('val_evaluator', 'test_evaluator'):
         evaluator = cfg.get(name) or []
         for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
-            # mmdet's metrics name their annotations with the data root in front
+            # In mmdet's metrics, paths of annotations begin with the data root.
             for key, value in metric.items():
                 old = [r for r in before if _is_below(value, r)]
                 if old:
@@ -107,19 +116,19 @@ def set_data_root(cfg: Config, data_root: str) -> None:
 
 
 def _is_below(value: object, folder: str) -> bool:
-    # nothing is below '': every name would be
+    # Without this rule every name would be below the folder ''.
     within = Path(folder).parts
     return isinstance(value, str) and bool(within) and Path(value).is_relative_to(folder)
 
 
 def use_amp(cfg: Config) -> None:
-    """Train under autocast: bfloat16 where the device has it, else float16.
+    """Train under autocast: in bfloat16 if the device has it, else in float16.
 
-    Detectors get float16, as mmdet hands boxes to its RoI layers in the precision of the
-    features, and bfloat16 rounds a coordinate of 600 to a multiple of four.
+    Detectors always use float16. mmdet passes boxes to its RoI layers in the precision of
+    the features, and bfloat16 rounds a coordinate of 600 to a multiple of four.
 
     Raises:
-        ValueError: If the device, or the config's optimiser wrapper, cannot.
+        ValueError: If the device or the config's optimiser wrapper does not allow it.
     """
     wrapper, device = cfg.optim_wrapper, get_device()
     kind = wrapper.get('type', 'OptimWrapper')
@@ -148,10 +157,10 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_half_precision(cfg: Config) -> None:
-    """Evaluate under autocast, in bfloat16; on CUDA MMEngine's own loops take float16.
+    """Evaluate under autocast: our loops in bfloat16, MMEngine's in float16 on CUDA.
 
     Raises:
-        ValueError: For detectors on a CPU, as in `use_amp`.
+        ValueError: If the config is a detector's and the device is a CPU.
     """
     if cfg.get('default_scope') == 'mmdet' and get_device() == 'cpu':
         raise ValueError(_NO_BFLOAT16)
@@ -159,10 +168,16 @@ def use_half_precision(cfg: Config) -> None:
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:
-    """`--resume`: from the newest checkpoint; `auto`: or from nothing; or a path.
+    """Resume the training, as `--resume` says.
+
+    Args:
+        cfg: The config, which is changed.
+        resume: '' resumes from the newest checkpoint of the work dir. 'auto' does so too,
+            but starts a new training if there is none. A path resumes from that
+            checkpoint. None does not resume.
 
     Raises:
-        FileNotFoundError: If there is nothing to resume and `auto` was not said.
+        FileNotFoundError: If the checkpoint does not exist. With 'auto' it need not.
     """
     if resume is None:
         return
@@ -177,8 +192,8 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     newest = find_latest_checkpoint(cfg.work_dir) if note.is_file() else None
     if resume == '' and (newest is None or not Path(newest).is_file()):
         raise FileNotFoundError(
-            f'--resume: there is no checkpoint in {cfg.work_dir}; give its path, or say '
-            '--resume auto to start anew where there is none'
+            f'--resume: there is no checkpoint in {cfg.work_dir}; give its path, or use '
+            '--resume auto to start a new training if there is none'
         )
 
 
@@ -188,23 +203,33 @@ def set_pretrained(
     allow_partial: bool = False,
     prefix: str | None = None,
 ) -> None:
-    """`--pretrained`: begin with a backbone out of `checkpoint`, and no other download.
+    """Start the training from a pretrained backbone, as `--pretrained` says.
+
+    Weights that the config itself would download are not loaded then.
+
+    Args:
+        cfg: The config, which is changed.
+        checkpoint: Path of the checkpoint. None leaves the config as it is.
+        allow_partial: With True, tensors of the backbone may be missing in the
+            checkpoint. Default: False.
+        prefix: Load the network whose names begin with this. Default: None, which finds
+            it.
 
     Raises:
-        FileNotFoundError: If it does not exist.
-        ValueError: If there is none to which the other options could apply, or the
-            config loads a whole model already.
+        FileNotFoundError: If `checkpoint` does not exist.
+        ValueError: If the other options are given without `checkpoint`, or if the config
+            already loads a whole model.
     """
     if checkpoint is None:
         if allow_partial or prefix is not None:
             raise ValueError(
                 '--allow-partial and --pretrained-prefix say how --pretrained CKPT is '
-                'loaded, and it was not given'
+                'loaded, and --pretrained was not given'
             )
         for part in _begins_with(cfg):
             print_log(
-                f'without --pretrained, training begins with {part["init_cfg"]}: fetched, '
-                'and mostly learnt with labels',
+                f'without --pretrained, training begins with {part["init_cfg"]}: these '
+                'weights are downloaded, and most such weights were trained with labels',
                 'current',
                 logging.WARNING,
             )
@@ -213,7 +238,7 @@ def set_pretrained(
     if cfg.get('load_from') and not cfg.get('resume'):
         raise ValueError(
             f'the config loads a whole model (load_from = {cfg.load_from!r}) and '
-            '--pretrained a backbone; choose one: leave --pretrained out, or say '
+            '--pretrained a backbone; choose one: leave --pretrained out, or add '
             '--cfg-options load_from=None'
         )
     hook = dict(
@@ -229,7 +254,7 @@ def set_pretrained(
 
 
 def _begins_with(cfg: Config) -> Iterator[dict]:
-    """Parts of the trunk whose config names weights, as mmdet's do."""
+    """Find parts of the trunk whose config names pretrained weights, as in mmdet."""
     model = cfg.get('model') or {}
     parts = (model.get('backbone'), (model.get('roi_head') or {}).get('shared_head'))
     for part in filter(None, parts):
@@ -239,17 +264,17 @@ def _begins_with(cfg: Config) -> Iterator[dict]:
 
 
 def use_scaled_lr(cfg: Config) -> None:
-    """Scale every learning rate with the effective batch.
+    """Scale every learning rate with the effective batch size.
 
     Raises:
-        ValueError: If the config does not say which batch its rates belong to.
+        ValueError: If the config does not say for which batch size its rates are.
     """
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         raise ValueError(
             '--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the '
             'config: the batch its learning rates were chosen for'
         )
-    # MMEngine knows the processes' batches, and not what is accumulated of them
+    # MMEngine counts the batches of all processes, but not the accumulated ones.
     cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get('accumulative_counts', 1)
     cfg.auto_scale_lr.enable = True
 
@@ -258,7 +283,7 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
     """Load `checkpoint` and evaluate it.
 
     Raises:
-        FileNotFoundError: If it does not exist.
+        FileNotFoundError: If `checkpoint` does not exist.
         ValueError: If the config has no test loop.
     """
     require_checkpoint(checkpoint)

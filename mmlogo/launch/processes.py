@@ -1,4 +1,4 @@
-"""The processes of a run: joining a group, leaving it, sharing the batch."""
+"""The processes of a run: join a process group, leave it, share the batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.dist import get_world_size
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
-# launcher -> where it says RANK, WORLD_SIZE and LOCAL_RANK
+# launcher -> its variables for RANK, WORLD_SIZE and LOCAL_RANK
 _VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
@@ -24,13 +24,18 @@ _VARIABLES = {
 
 
 def init_processes(launcher: str, cfg: Config) -> None:
-    """Join the process group, on CUDA or not.
+    """Join the process group: with NCCL on CUDA, with Gloo elsewhere.
 
-    MMEngine's own launchers call CUDA whatever the backend; with a group already
-    there it leaves them alone. NCCL on CUDA, Gloo elsewhere.
+    MMEngine's launchers call CUDA for every backend, so they fail on a CPU. MMEngine does
+    not call them if a process group exists already.
+
+    Args:
+        launcher: One of `LAUNCHERS`. 'none' joins no group.
+        cfg: The config. `env_cfg.dist_cfg` has options of the group, such as `backend`
+            and `timeout`, seconds.
 
     Raises:
-        ValueError: If the launcher's variables are not set.
+        ValueError: If a variable of the launcher is not set.
     """
     if launcher == 'none' or torch.distributed.is_initialized():
         return
@@ -68,12 +73,13 @@ def init_processes(launcher: str, cfg: Config) -> None:
 
 
 def leave_processes() -> None:
-    """Leave the process group, if there is one, when a program's `main` has ended.
+    """Leave the process group, if there is one. Call it when a program's `main` has ended.
 
-    Gloo's threads let go of the tensors of the last collective when they come to it, and
-    need Python for that: one that comes after Python's end aborts the process, all its
-    work done ("terminate called without an active exception"). They are waited for where
-    the group is let go of, and a model that no garbage collection has found yet holds it.
+    Gloo's worker threads release tensors asynchronously and need the interpreter. If
+    Python exits first, the process aborts ("terminate called without an active
+    exception"), though its work is done. Destroying the group waits for the threads. But
+    a model that is not yet garbage collected keeps the group alive. So: collect garbage,
+    then destroy the group.
     """
     if torch.distributed.is_initialized():
         gc.collect()
@@ -83,18 +89,19 @@ def leave_processes() -> None:
 def divide_global_batch(cfg: Config) -> None:
     """Share `global_batch_size` between the processes.
 
-    `train_dataloader.batch_size`, in a config or on the command line, is per process,
-    as MMEngine has it, and wins. Our configs do not set it.
+    `train_dataloader.batch_size`, from a config or the command line, is the batch size of
+    one process, as in MMEngine. If it is set, it is used. Our configs do not set it.
 
     Raises:
-        ValueError: If the processes do not divide it, or there is neither.
+        ValueError: If the number of processes does not divide `global_batch_size`, or if
+            neither is set.
     """
     if 'batch_size' in cfg.train_dataloader:
         return
     if cfg.get('global_batch_size') is None:
         raise ValueError(
-            'the config has no batch size; set global_batch_size, of all processes, or '
-            'train_dataloader.batch_size, of each'
+            'the config has no batch size; set global_batch_size, for all processes '
+            'together, or train_dataloader.batch_size, for each'
         )
     total, processes = cfg.global_batch_size, get_world_size()
     if total % processes:

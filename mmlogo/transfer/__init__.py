@@ -1,5 +1,5 @@
 """Pretrained networks in mmdet's detectors.
 
-Nothing is imported here: `mmlogo` imports `mmlogo.transfer.operators` before anything
-else, and may not import mmengine or torch with it.
+This file imports nothing. `mmlogo` imports `mmlogo.transfer.operators` before anything
+else, and that must not import mmengine or torch.
 """

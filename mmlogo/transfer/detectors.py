@@ -1,4 +1,4 @@
-"""Parts of mmdet's detectors that mmdet has not. There only where mmdet is."""
+"""Parts of detectors that mmdet does not have. They need mmdet."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mmlogo.registry import MODELS
 
 @MODELS.register_module()
 class Res5WithNorm(ResLayer):
-    """A C4 detector's head of every box: the last stage of a ResNet, and a norm.
+    """The shared head of a C4 detector: the last stage of a ResNet, and a norm.
 
-    Nothing in front of the box and mask branches normalises what a stage without frozen
-    BatchNorm gives them, so MoCo adds one layer (He et al., CVPR 2020, appendix on
-    detection). It starts as BatchNorm does; no pretraining has it.
+    If the stage's BatchNorm is not frozen, nothing normalises its output for the box and
+    mask branches. So MoCo adds one norm layer (He et al., CVPR 2020, appendix on
+    detection). Its weights are not pretrained. They start as BatchNorm's do.
+
+    It maps features of boxes (N, C, H, W) to (N, C', H / stride, W / stride).
 
     Args:
-        depth: Of the ResNet.
-        stage: Which of its stages, from 0.
-        norm_cfg: Of the stage and of the layer after it.
-        norm_eval: Keep BatchNorm's statistics while weights learn; mmdet's `ResLayer`
-            leaves SyncBN alone.
-        kwargs: As mmdet's `ResLayer` has them.
-
-    (N, C, H, W), boxes of the stage before, to (N, C', H / stride, W / stride).
+        depth: Depth of the ResNet, such as 50.
+        stage: Number of the ResNet's stage, from 0. Default: 3, the last.
+        norm_cfg: Config of the norms in the stage and of the added one.
+        norm_eval: With True, BatchNorm in the stage uses fixed running statistics in
+            training. mmdet's `ResLayer` does not do so for SyncBN. Default: False.
+        kwargs: Other arguments of mmdet's `ResLayer`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The network that pretraining made, inside a classifier or detector."""
+"""The pretrained part of a classifier or detector, and checks of its settings."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from mmlogo.checkpoints.origin import inputs_of, model_of
 from mmlogo.models.parts.norms import AllReduceBN
 
 _STAGE = re.compile(r'layer\d+')
-# of RGB in [0, 255], as torchvision, timm's ResNets, MoCo, SimSiam and our ImageNet configs
+# Mean and std of RGB in [0, 255] that torchvision, timm's ResNets, MoCo, SimSiam and our
+# ImageNet configs use.
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def trunk_of(model: nn.Module) -> nn.Module:
-    """The backbone, and after it the stages that a C4 detector has in its box head.
+    """Return the backbone, with the stages that a C4 detector has in its box head.
 
-    Names are those of the whole network, so `layer4` of a C4 detector is found where
-    mmdet calls it `roi_head.shared_head.layer4`. Parameters are shared with the model.
+    Names are those of the whole network. So `layer4` is also found in a C4 detector,
+    where mmdet names it `roi_head.shared_head.layer4`. Parameters are shared with the
+    model.
 
     Raises:
         ValueError: If the model has no backbone.
@@ -43,7 +45,7 @@ def trunk_of(model: nn.Module) -> nn.Module:
 
 
 def learning_of(trunk: nn.Module) -> str:
-    """How much of it learns, in words. Call `train()` on the model before."""
+    """Say how much of the trunk learns. Call `train()` on the model first."""
     params, norms = _learning(trunk)
     return (
         f'{sum(params.values())} of {len(params)} parameters learn, '
@@ -52,13 +54,16 @@ def learning_of(trunk: nn.Module) -> str:
 
 
 def doubts_about(model: nn.Module, pretraining: str | None) -> Iterator[str]:
-    """Settings that cost accuracy after pretraining; each names the setting to change.
+    """Find settings that cost accuracy in fine-tuning.
 
-    Freezing all of a trunk is taken for intended, freezing a part is not.
+    A trunk that is frozen as a whole is taken as intended. A partly frozen one is not.
 
     Args:
-        model: In training mode.
-        pretraining: The config in the checkpoint, its text.
+        model: The model, in training mode.
+        pretraining: Text of the config in the checkpoint. None if there is none.
+
+    Yields:
+        A sentence per setting. It names the change to make.
     """
     trunk = trunk_of(model)
     params, norms = _learning(trunk)
@@ -78,12 +83,13 @@ def doubts_about(model: nn.Module, pretraining: str | None) -> Iterator[str]:
             'roi_head.shared_head, with SyncBN where a process has few images'
         )
     preprocessor = getattr(model, 'data_preprocessor', None)
-    if isinstance(preprocessor, ImgDataPreprocessor):  # of detectors and segmenters
+    if isinstance(preprocessor, ImgDataPreprocessor):  # detectors and segmenters have one
         yield from _doubts_about_images(preprocessor, pretraining)
         yield from _doubts_about_norms(model)
 
 
 def _learning(trunk: nn.Module) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Tell for each parameter, and for each BatchNorm, whether it learns."""
     params = {name: p.requires_grad for name, p in trunk.named_parameters()}
     norms = {
         name: x.training for name, x in trunk.named_modules() if isinstance(x, _BatchNorm)

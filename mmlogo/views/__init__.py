@@ -1,4 +1,4 @@
-"""What a view is, and how it is made."""
+"""What a view is, and how views are made."""
 
 from mmlogo.views.preprocessor import LabelledPreprocessor, MultiCropPreprocessor
 from mmlogo.views.seeds import SeededIndex, Seeds, fresh_seeds, pack_seeds

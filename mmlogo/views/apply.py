@@ -1,9 +1,9 @@
-"""Views from uint8 images and drawn parameters, batched, on any device.
+"""Make views from uint8 images and drawn parameters, in batches, on any device.
 
-Each function does to sample n what torchvision's functional of the same name
-does with sample n's own parameters; the tests hold them to that. They are ours
-because torchvision's (v2 too) take one parameter for a whole batch, and kornia's
-brightness and contrast are other operations than torchvision's.
+Each operation does to a sample what torchvision's function does to one image with that
+sample's parameters. Tests compare the two. torchvision's own functions, v2 too, take one
+parameter for a whole batch. kornia's brightness and contrast are other operations than
+torchvision's.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ _GRAY = (0.2989, 0.587, 0.114)  # torchvision's weights, for RGB
 
 
 def crop(images: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Cut, resize (bilinear, antialiased) and flip in one resampling.
+    """Cut, resize (bilinear, antialiased) and flip images in one resampling.
 
-    Bilinear resampling is linear and separable, so a crop is two small matrix
-    products per sample; a flip reverses the columns of one matrix.
+    Bilinear resampling is linear and separable, so a crop is two small matrix products
+    per sample. A flip reverses the rows of one matrix.
 
     Args:
-        images: (N, 3, H, W) uint8.
-        boxes: (N, 4): top, left, height, width.
-        flip: (N,) bool.
+        images: Images (N, 3, H, W), uint8.
+        boxes: Crops (N, 4): top, left, height, width, pixels.
+        flip: Which samples are flipped, (N,) bool.
         size: Side of the result, pixels.
 
     Returns:
-        (N, 3, size, size) float32 in [0, 1].
+        Crops (N, 3, size, size), float32 in [0, 1].
     """
     return cut(as_rows(images), boxes, flip, size)
 
 
 def as_rows(images: Tensor) -> Tensor:
-    """(N, 3, H, W) uint8 to (N, H, 3, W) float32 in [0, 1], what `cut` takes."""
+    """Turn images (N, 3, H, W) uint8 to (N, H, 3, W) float32 in [0, 1], for `cut`."""
     return images.permute(0, 2, 1, 3).contiguous().float().div_(255)
 
 
 def cut(source: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """`crop`, of images that several views share and `as_rows` prepared once."""
+    """Do what `crop` does, with images from `as_rows`. Several views can share them."""
     n, height, c, width = source.shape
     top, left, h, w = boxes.unbind(1)
     rows = _resampling(top, h, height, size)  # (N, S, H)
@@ -57,29 +57,29 @@ def cut(source: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
 
 
 def _resampling(start: Tensor, length: Tensor, extent: int, size: int) -> Tensor:
-    """Weights (N, size, extent) of a triangle filter, zero outside the box."""
+    """Return weights (N, size, extent) of a triangle filter, zero outside the box."""
     start, length = start[:, None, None].float(), length[:, None, None].float()
     out = torch.arange(size, device=start.device, dtype=torch.float32)[None, :, None]
     pixel = torch.arange(extent, device=start.device, dtype=torch.float32) - start
     step = length / size
-    support = step.clamp(min=1)  # antialiasing widens the filter when shrinking
+    support = step.clamp(min=1)  # when it shrinks, antialiasing widens the filter
     weights = 1 - (pixel + 0.5 - step * (out + 0.5)).abs() / support
     weights = weights.clamp(min=0) * ((pixel >= 0) & (pixel < length))
     return weights / weights.sum(dim=2, keepdim=True)
 
 
 def to_unit(crops: Tensor, flip: Tensor) -> Tensor:
-    """Crops cut by a worker, uint8, to float32 in [0, 1], flipped where drawn."""
+    """Turn a worker's uint8 crops to float32 in [0, 1], and flip those with `flip`."""
     x = crops.float().div_(255)
     return torch.where(flip[:, None, None, None], x.flip(3), x)
 
 
 def change_colours(x: Tensor, look: Look, spec: ViewSpec) -> Tensor:
-    """Jitter, gray, blur, solarise: (N, 3, S, S) in [0, 1] to the same.
+    """Jitter, gray, blur and solarise views (N, 3, S, S) in [0, 1].
 
-    `look` lives where it was drawn, on the CPU: which samples an operation touches
-    is decided there, so that the device is never waited for. Two small copies a
-    view take it over.
+    `look` is on the CPU, where it was drawn. The CPU decides which samples an operation
+    changes, so it never waits for the device. Two small copies per view bring the
+    parameters to the device.
     """
     there = send(look, x.device)
     hue = [_where((look.order[:, place] == 3) & look.jitter) for place in range(4)]
@@ -103,7 +103,7 @@ def change_colours(x: Tensor, look: Look, spec: ViewSpec) -> Tensor:
 
 
 def send(look: Look, device: torch.device) -> Look:
-    """A look on another device, float32, in one copy."""
+    """Copy a look to another device in one transfer. Numbers become float32."""
     columns = [column.view(len(look.flip), -1).float() for column in look]
     sent = torch.cat(columns, dim=1).to(device, non_blocking=True)
     parts = sent.split([column.shape[1] for column in columns], dim=1)
@@ -122,12 +122,13 @@ def _where(mask: Tensor) -> Tensor:
 
 
 def jitter(x: Tensor, look: Look, hue: Sequence[Tensor]) -> Tensor:
-    """Brightness, contrast, saturation and hue, in each sample's own order.
+    """Change brightness, contrast, saturation and hue, in each sample's own order.
 
     Args:
-        x: (N, 3, S, S) in [0, 1].
-        look: On the device of `x`, from `send`.
-        hue: For each of the four places, the samples whose hue changes there.
+        x: Views (N, 3, S, S) in [0, 1].
+        look: The parameters, on the device of `x`. `send` copies them there.
+        hue: For each of the four places in the order, the samples whose hue changes
+            there.
     """
     factors = torch.where(look.jitter[:, None], look.factors, 1.0)
     for place in range(4):
@@ -141,10 +142,11 @@ def jitter(x: Tensor, look: Look, hue: Sequence[Tensor]) -> Tensor:
 
 
 def _blend(x: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
-    """Brightness, contrast and saturation are one operation with three targets.
+    """Change brightness, contrast or saturation. These are one operation with 3 targets.
 
-    result = amount * x + (1 - amount) * target, clamped, where the target is
-    black, the mean gray of the image, or the gray image. Hue samples pass.
+    result = amount * x + (1 - amount) * target, clamped to [0, 1]. The target is black,
+    the mean gray of the image, or the gray image. Samples whose hue changes here stay as
+    they are.
     """
     gray = grayscale(x)  # (N, 1, S, S)
     contrast, saturation = (_column((operation == i).float()) for i in (1, 2))
@@ -155,7 +157,7 @@ def _blend(x: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
 
 
 def grayscale(x: Tensor) -> Tensor:
-    """(N, 3, S, S) RGB to (N, 1, S, S)."""
+    """Turn RGB (N, 3, S, S) to gray (N, 1, S, S)."""
     r, g, b = x.split(1, dim=1)
     return _GRAY[0] * r + _GRAY[1] * g + _GRAY[2] * b
 
@@ -163,8 +165,12 @@ def grayscale(x: Tensor) -> Tensor:
 def shift_hue(x: Tensor, turns: Tensor) -> Tensor:
     """Turn the hue of each (3, S, S) image by its own part of a full circle.
 
-    HSV in closed form: with value v and chroma c, channel n of (5, 3, 1) is
-    v - c * max(0, min(k, 4 - k, 1)) for k = (n + 6 hue) mod 6.
+    This is HSV in closed form. With value v and chroma c, channel n of (5, 3, 1) is
+    v - c * max(0, min(k, 4 - k, 1)), where k = (n + 6 hue) mod 6.
+
+    Args:
+        x: Images (N, 3, S, S) in [0, 1].
+        turns: Turn (N,) of each image, in full circles.
     """
     r, g, b = x.unbind(1)
     value, low = x.amax(1), x.amin(1)
@@ -182,12 +188,19 @@ def shift_hue(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor, reach: int) -> Tensor:
-    """Blur each image with its own sigma (N,), pixels; kernel 2 * reach + 1.
+    """Blur each image with its own sigma.
 
-    Shifted sums, along columns and then rows: a grouped convolution with a kernel
-    per image is up to four times slower at 32 pixels on a CPU, and no faster above.
+    The blur is a sum of shifted images, along columns and then rows. A grouped convolution
+    with one kernel per image is up to four times slower at 32 pixels on a CPU, and no
+    faster for larger images.
+
+    Args:
+        x: Images (N, 3, S, S).
+        sigma: Standard deviations (N,), pixels.
+        reach: Half the kernel, pixels. The kernel has 2 * reach + 1 weights.
     """
-    reach = min(reach, x.shape[2] - 1, x.shape[3] - 1)  # reflection needs the pixels
+    # Reflected padding must be smaller than the image.
+    reach = min(reach, x.shape[2] - 1, x.shape[3] - 1)
     at = torch.arange(-reach, reach + 1, device=x.device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (at / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True))[:, :, None, None, None]
@@ -200,5 +213,5 @@ def gaussian_blur(x: Tensor, sigma: Tensor, reach: int) -> Tensor:
 
 
 def _column(values: Tensor) -> Tensor:
-    """(N,) beside images, as (N, 1, 1, 1)."""
+    """Reshape (N,) to (N, 1, 1, 1), to combine it with images."""
     return values[:, None, None, None]

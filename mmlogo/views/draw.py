@@ -1,8 +1,8 @@
 """The parameters of every view, as a pure function of the sample's seeds.
 
-Vectorised over samples, float64 on the CPU, so that the worker and the device
-draw the same numbers. A view's stream is its place in the list of views; the
-blocks of a stream are laid out below.
+They are drawn on the CPU in float64, for many samples at once. So crops cut in a worker
+and crops cut on the device are the same. The stream of a view is its place in the list of
+views. The constants below say which blocks of the stream are used for what.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch import Tensor
 from mmlogo.views.seeds import uniform
 from mmlogo.views.spec import ViewSpec
 
-ATTEMPTS = 10  # blocks 0-9: one attempt at a crop each
+ATTEMPTS = 10  # blocks 0 to 9: each is one attempt at a crop
 LOOK_BLOCKS = (16, 17, 18, 19)  # switches, amounts, factors, order
 
 
 class Look(NamedTuple):
-    """What happens to each of N crops after it is cut out."""
+    """How each of N crops changes after it is cut out."""
 
     flip: Tensor  # (N,) bool
     jitter: Tensor  # (N,) bool
-    order: Tensor  # (N, 4): which of 0 brightness 1 contrast 2 saturation 3 hue is i-th
-    factors: Tensor  # (N, 4): multipliers, and the hue's shift in turns
+    order: Tensor  # (N, 4): the i-th of 0 brightness 1 contrast 2 saturation 3 hue
+    factors: Tensor  # (N, 4): three multipliers, and the hue's shift in turns
     gray: Tensor  # (N,) bool
     blur: Tensor  # (N,) bool
     sigma: Tensor  # (N,) pixels
@@ -35,20 +35,20 @@ class Look(NamedTuple):
 
 
 def draw_boxes(seeds: Tensor, view: int, spec: ViewSpec, height: int, width: int) -> Tensor:
-    """Crop boxes as torchvision's RandomResizedCrop chooses them.
+    """Draw crop boxes by the rule of torchvision's RandomResizedCrop.
 
-    Area uniform in `scale`, aspect log-uniform in `ratio`, up to ten attempts to
-    fit the image, then the largest central crop of an allowed aspect.
+    The area is uniform in `scale` and the aspect log-uniform in `ratio`. If none of ten
+    attempts fits into the image, the box is the largest central one of an allowed aspect.
 
     Args:
-        seeds: (N, 3) from `pack_seeds`, on the CPU.
-        view: The view's place in the list of views.
+        seeds: Seeds (N, 3) from `pack_seeds`, on the CPU.
+        view: The view's place in the list of views, from 0.
         spec: The view.
-        height: Of the images, pixels; all N share it.
-        width: Of the images, pixels.
+        height: Height of the N images, pixels. All have the same.
+        width: Width of the N images, pixels. All have the same.
 
     Returns:
-        (N, 4) int64: top, left, height, width.
+        Boxes (N, 4), int64: top, left, height, width, pixels.
     """
     return _boxes(uniform(seeds, [view], range(ATTEMPTS))[0], spec, height, width)
 
@@ -56,13 +56,13 @@ def draw_boxes(seeds: Tensor, view: int, spec: ViewSpec, height: int, width: int
 def draw_all_boxes(
     seeds: Tensor, specs: Sequence[ViewSpec], height: int, width: int
 ) -> list[Tensor]:
-    """`draw_boxes` of every view, drawn in one pass."""
+    """Draw what `draw_boxes` draws, for every view in one pass."""
     drawn = uniform(seeds, range(len(specs)), range(ATTEMPTS))
     return [_boxes(u, spec, height, width) for u, spec in zip(drawn, specs, strict=True)]
 
 
 def _boxes(u: Tensor, spec: ViewSpec, height: int, width: int) -> Tensor:
-    """Boxes (N, 4) from uniform numbers (attempts, N, 4)."""
+    """Turn uniform numbers (attempts, N, 4) to boxes (N, 4)."""
     area, aspect, top, left = u.unbind(2)  # (attempts, N) each
     area = height * width * _between(area, *spec.scale)
     aspect = _between(aspect, *(math.log(r) for r in spec.ratio)).exp()
@@ -71,7 +71,7 @@ def _boxes(u: Tensor, spec: ViewSpec, height: int, width: int) -> Tensor:
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
     top = (top * (height - h + 1)).long()
     left = (left * (width - w + 1)).long()
-    first = fits.byte().argmax(dim=0)  # the first that fits, where one does
+    first = fits.byte().argmax(dim=0)  # the first attempt that fits; 0 if none does
     attempts = torch.stack((top, left, h, w), dim=2)
     chosen = attempts[first, torch.arange(len(first))]
     return torch.where(fits.any(0)[:, None], chosen, _central(spec, height, width))
@@ -88,18 +88,18 @@ def _central(spec: ViewSpec, height: int, width: int) -> Tensor:
 
 
 def draw_look(seeds: Tensor, view: int, spec: ViewSpec) -> Look:
-    """Flip, colour, blur and solarisation of view `view` of N samples."""
+    """Draw flip, colours, blur and solarisation of view number `view` of N samples."""
     return _look(uniform(seeds, [view], LOOK_BLOCKS)[0], spec)
 
 
 def draw_all_looks(seeds: Tensor, specs: Sequence[ViewSpec]) -> list[Look]:
-    """`draw_look` of every view, drawn in one pass."""
+    """Draw what `draw_look` draws, for every view in one pass."""
     drawn = uniform(seeds, range(len(specs)), LOOK_BLOCKS)
     return [_look(u, spec) for u, spec in zip(drawn, specs, strict=True)]
 
 
 def _look(u: Tensor, spec: ViewSpec) -> Look:
-    """A look from uniform numbers (4 blocks, N, 4)."""
+    """Turn uniform numbers (4 blocks, N, 4) to a look."""
     switches, amounts, factors, order = u
     flip, jitter, gray, blur = switches.unbind(1)
     sigma, solarize, _, _ = amounts.unbind(1)

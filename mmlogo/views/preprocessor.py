@@ -1,4 +1,4 @@
-"""From a batch of uint8 to normalised views on the model's device."""
+"""Data preprocessors that turn uint8 batches to normalised views on the model's device."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ from mmlogo.views.spec import ViewSpec, parse_views
 class MultiCropPreprocessor(BaseDataPreprocessor):
     """Make the views of a batch.
 
-    In training a batch is one of two things, and both give the same views:
+    In training, `inputs` of a batch has one of two forms. Both give the same views:
 
-    - `inputs` (N, 3, H, W) uint8, images of one size: crops are cut here.
-    - `inputs` a list of (N, 3, S, S) uint8, one per view, cut by `MultiCrop`.
+    - Images (N, 3, H, W) uint8 of one size. The preprocessor cuts the crops.
+    - A list of crops (N, 3, S, S) uint8, one per view. `MultiCrop` has cut them.
 
-    with `seeds` (N, 3) int64 from `pack_seeds`. Outside training images are only
-    normalised.
+    The batch must also have `seeds` (N, 3) int64 from `pack_seeds`. Outside training,
+    images are only normalised.
 
     Args:
-        views: As `parse_views` takes them.
-        mean, std: Of the RGB channels, range [0, 255].
-        channels_last: Lay the views out for convolutions that prefer it.
-        non_blocking: As in `BaseDataPreprocessor`.
+        views: Kind of view -> `ViewSpec` or its arguments, for `parse_views`.
+        mean: Mean of the RGB channels, in [0, 255].
+        std: Standard deviation of the RGB channels, in the same units as `mean`.
+        channels_last: With True, views have torch's channels_last memory format, which
+            some convolutions prefer. Default: False.
+        non_blocking: Copy to the device without waiting, as in MMEngine's
+            `BaseDataPreprocessor`. Default: True.
 
-    Returns of `forward`: dict(inputs, data_samples): in training a list of
-    (N, 3, S, S) float32, globals first, and `Seeds` on the model's device;
-    otherwise a tensor and None.
+    Returns of `forward`: dict(inputs, data_samples). In training, `inputs` is a list of
+    views (N, 3, S, S) float32, globals first, and `data_samples` is `Seeds` on the
+    model's device. Otherwise `inputs` is one tensor and `data_samples` is None.
     """
 
     def __init__(
@@ -55,8 +58,7 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
             channels = torch.tensor(value, dtype=torch.float32).view(-1, 1, 1) / 255
             self.register_buffer(name, channels, persistent=False)
 
-    # what pulling needs
-    min_globals = 2
+    min_globals = 2  # views are pulled to each other
 
     @property
     def num_globals(self) -> int:
@@ -106,26 +108,28 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         return dict(inputs=views, data_samples=Seeds(self.cast_data(seeds)))
 
     def normalize(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] to zero mean and unit variance."""
+        """Normalise images (N, 3, H, W) in [0, 1] by `mean` and `std`."""
         return ((x - self.mean) / self.std).contiguous(memory_format=self.layout)
 
 
 @MODELS.register_module()
 class LabelledPreprocessor(MultiCropPreprocessor):
-    """The one view of an image and its label, for mmpretrain's classifiers.
+    """Make one view of every image, with its label, for mmpretrain's classifiers.
 
-    Batches are `MultiCropPreprocessor`'s, of either road, with `gt_label` (N,) int64.
+    Batches have either form of `MultiCropPreprocessor`, and `gt_label` (N,) int64.
 
     Args:
-        batch_augments: None; mmpretrain's classifier hands its `train_cfg` over here.
-        kwargs: Of `MultiCropPreprocessor`; `views` has one kind, of count 1.
+        batch_augments: Must be None, the default. mmpretrain's classifier passes its
+            `train_cfg` here.
+        kwargs: Arguments of `MultiCropPreprocessor`. `views` has one kind, with count 1.
 
-    Returns of `forward`: dict(inputs (N, 3, H, W) float32, data_samples: N of
-    mmpretrain's `DataSample` with `gt_label`).
+    Returns of `forward`: dict(inputs, data_samples). `inputs` is (N, 3, H, W) float32,
+    and `data_samples` are N of mmpretrain's `DataSample` with `gt_label`. In evaluation, a
+    batch without `gt_label` is handled as `MultiCropPreprocessor` does.
 
     Raises:
-        ValueError: If there are several views, or if an image has no label; in
-            evaluation a batch may leave `gt_label` out.
+        ValueError: If there are several views, if `batch_augments` is given, or if an
+            image has no label.
     """
 
     min_globals = 1
@@ -145,7 +149,7 @@ class LabelledPreprocessor(MultiCropPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         labels = data.get('gt_label')
-        if labels is None and not training:  # as for features of a folder
+        if labels is None and not training:  # features of a folder need no labels
             return super().forward(data, training)
         if labels is None or int(labels.min()) < 0:
             raise ValueError(
@@ -153,8 +157,8 @@ class LabelledPreprocessor(MultiCropPreprocessor):
                 'split of the data set'
             )
         inputs = super().forward(data, training)['inputs']
-        # Rows of the batch's labels: mmpretrain would read single numbers one by one,
-        # waiting for the device at each, and leave them on the CPU.
+        # Labels are rows of one tensor on the device. From single numbers mmpretrain would
+        # make tensors on the CPU, one by one, and would wait for the device each time.
         rows = self.cast_data(labels).view(-1, 1)
         samples = [DataSample().set_gt_label(row) for row in rows]
         return dict(inputs=inputs[0] if training else inputs, data_samples=samples)

@@ -17,11 +17,11 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-# Streams of one sample. Views take 0, 1, 2, ... in the order the config names
-# them; everything else stays clear of them.
+# Random streams of one sample. Views use streams 0, 1, 2, ... in the order of the config.
+# Everything else uses streams far above these.
 NOISE_STREAM = 1 << 16
 SHUFFLE_STREAM = 1 << 17
-ORDER_STREAM = 1 << 18  # the order of an epoch: of sample 0 only
+ORDER_STREAM = 1 << 18  # the order of an epoch; only sample 0 uses it
 CHOICE_STREAM = 1 << 19
 
 _MASK = 0xFFFFFFFF
@@ -32,10 +32,9 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 class SeededIndex(int):
     """A sample index that knows its epoch and seed.
 
-    It *is* the index, so every MMEngine dataset takes it unchanged, and
-    `BaseDataset` passes it on to its pipeline as `results['sample_idx']`. That is
-    how a transform in a worker process learns the epoch, however long the worker
-    has been alive.
+    It is an int, so every MMEngine data set accepts it. `BaseDataset` passes it to its
+    pipeline as `results['sample_idx']`. That is how a transform in a worker process
+    learns the epoch, also in a worker that lives for many epochs.
     """
 
     epoch: int
@@ -46,7 +45,7 @@ class SeededIndex(int):
         seeded.epoch, seeded.seed = epoch, seed
         return seeded
 
-    def __getnewargs__(self) -> tuple:  # pickle and deepcopy
+    def __getnewargs__(self) -> tuple:  # for pickle and deepcopy
         return int(self), self.epoch, self.seed
 
     def __repr__(self) -> str:
@@ -54,7 +53,7 @@ class SeededIndex(int):
 
 
 class Seeds(NamedTuple):
-    """The seeds of a batch. A data preprocessor hands them to a model as `data_samples`."""
+    """The seeds of a batch. A data preprocessor gives them to a model as `data_samples`."""
 
     rows: Tensor  # (N, 3) int64, columns seed, epoch, index
 
@@ -63,7 +62,7 @@ def pack_seeds(indices: Sequence[SeededIndex]) -> Tensor:
     """Pack the seeds of samples into a tensor (N, 3), int64, columns seed, epoch, index.
 
     Raises:
-        ValueError: If an index carries no epoch.
+        ValueError: If an index is no `SeededIndex` and so has no epoch.
     """
     try:
         rows = [(index.seed, index.epoch, int(index)) for index in indices]
@@ -83,19 +82,20 @@ def fresh_seeds(count: int, device: torch.device | str = 'cpu') -> Tensor:
 
 
 def philox(seeds: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tensor:
-    """Four 32-bit words per sample: Philox4x32-10.
+    """Compute four random 32-bit words per sample with Philox4x32-10.
 
     Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The
     counter is (block, stream, index, epoch), and the generator's key is the seed. It is
     plain integer arithmetic, so the words are the same on every device.
 
     Args:
-        seeds: (N, 3) int64, columns seed, epoch, index.
-        stream: Which of a sample's random streams, below 2**32; one, or (N,).
-        block: Which four words of the stream; one for all, or (N,).
+        seeds: Seeds (N, 3) int64, columns seed, epoch, index.
+        stream: Number of the random stream, below 2**32. One for all samples, or (N,).
+        block: Number of the block of four words in the stream. One for all samples, or
+            (N,). Default: 0.
 
     Returns:
-        (N, 4) int64 in [0, 2**32).
+        Words (N, 4), int64 in [0, 2**32).
     """
     seed, epoch, index = seeds.unbind(1)
     c0 = torch.zeros_like(index) + block
@@ -103,7 +103,7 @@ def philox(seeds: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tens
     c2, c3 = index & _MASK, epoch & _MASK
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
     for _ in range(10):
-        # int64 products wrap; the 64 bits that stay are the 64 we need
+        # int64 products overflow. The 64 bits that remain are the ones we need.
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
             ((p1 >> 32) & _MASK) ^ c1 ^ k0,
@@ -116,10 +116,15 @@ def philox(seeds: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tens
 
 
 def words(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
-    """Words of several streams and blocks of every sample, in one pass.
+    """Compute words of several streams and blocks for every sample, in one pass.
+
+    Args:
+        seeds: Seeds (N, 3) int64, columns seed, epoch, index.
+        streams: Numbers of the S streams.
+        blocks: Numbers of the B blocks of each stream.
 
     Returns:
-        (S, B, N, 4) int64 in [0, 2**32), the same as of S * B calls of `philox`.
+        Words (S, B, N, 4), int64 in [0, 2**32). S * B calls of `philox` give the same.
     """
     shape = len(streams), len(blocks), len(seeds)
     stream = torch.tensor(streams, device=seeds.device)[:, None, None].expand(shape)
@@ -129,12 +134,12 @@ def words(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tenso
 
 
 def uniform(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
-    """Uniform numbers (S, B, N, 4), float64 in [0, 1); arguments as of `words`."""
+    """Draw uniform numbers (S, B, N, 4), float64 in [0, 1), from `words`."""
     return words(seeds, streams, blocks).double() * 2.0**-32
 
 
 def normal(seeds: Tensor, streams: Sequence[int], length: int) -> Tensor:
-    """Standard normal vectors (S, N, length) float32 (Box-Muller)."""
+    """Draw standard normal vectors (S, N, length), float32, by Box-Muller."""
     drawn = words(seeds, streams, range((length + 3) // 4))  # (S, B, N, 4)
     u1, u2 = ((drawn.float() + 0.5) * 2.0**-32).chunk(2, dim=3)  # in (0, 1]
     radius, angle = torch.sqrt(-2 * torch.log(u1)), 2 * torch.pi * u2
@@ -145,12 +150,12 @@ def normal(seeds: Tensor, streams: Sequence[int], length: int) -> Tensor:
 def seeds_of(data_samples: object, like: Tensor) -> Tensor:
     """Return the seeds (N, 3) that came with a batch, or draw fresh ones.
 
-    The batches of mmpretrain's own pipelines carry no seeds. What is drawn for them
-    depends on torch's global random state; the log says so once.
+    Batches of mmpretrain's own pipelines have no seeds. Fresh seeds depend on torch's
+    global random state. The log says so once.
 
     Args:
-        data_samples: What the data preprocessor handed over; ours hands over `Seeds`.
-        like: One view of the batch, (N, ...), for N and the device.
+        data_samples: What the data preprocessor returned. Ours returns `Seeds`.
+        like: One view (N, ...) of the batch. Fresh seeds have its N and its device.
     """
     if isinstance(data_samples, Seeds):
         return data_samples.rows

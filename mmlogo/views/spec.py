@@ -1,4 +1,4 @@
-"""What a view is. Data only."""
+"""The description of a view. This file only holds data and checks it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ class ViewSpec:
     """How one kind of view is made from an image.
 
     Args:
-        role: 'global' (pulled together, the targets of everything) or 'local'
-            (pulled to the globals, pushed apart from each other).
-        count: Views of this kind per image; 0 makes none.
+        role: 'global', the default, or 'local'. Global views are pulled together and are
+            the targets of all views. Local views are pulled to the global ones and pushed
+            apart from each other.
+        count: Number of views of this kind per image, >= 0. Default: 1.
         size: Side of the square view, pixels.
-        scale: Range of the crop's area as a share of the image's, in (0, 1].
-        ratio: Range of the crop's width over its height.
-        flip: Probability of a horizontal flip.
-        jitter: Strengths of brightness, contrast, saturation and hue, as in
-            torchvision's ColorJitter: factors from [max(0, 1 - s), 1 + s], hue
-            shifts from [-s, s], s <= 0.5, drawn and ordered anew per sample.
-        jitter_p: Probability of the colour jitter.
-        gray: Probability of grayscale.
-        blur: Probability of a Gaussian blur.
-        blur_sigma: Range of the blur's standard deviation, pixels.
-        solarize: Probability of solarisation.
-        solarize_threshold: Values from here up are inverted; range [0, 255].
+        scale: Range of the crop's share of the image's area, in (0, 1].
+        ratio: Range of the crop's width over its height. Default: (3 / 4, 4 / 3).
+        flip: Probability of a horizontal flip. Default: 0.5.
+        jitter: Strengths s of brightness, contrast, saturation and hue, as in
+            torchvision's ColorJitter. Factors are drawn from [max(0, 1 - s), 1 + s], and
+            shifts of the hue, in turns, from [-s, s] with s <= 0.5. Every sample has its
+            own factors and its own order. Default: all 0.
+        jitter_p: Probability of the colour jitter. Default: 0.
+        gray: Probability of grayscale. Default: 0.
+        blur: Probability of a Gaussian blur. Default: 0.
+        blur_sigma: Range of the blur's standard deviation, pixels. Default: (0.1, 2.0).
+        solarize: Probability of solarisation. Default: 0.
+        solarize_threshold: Values from this one up are inverted, in [0, 255]. Default:
+            128.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -81,22 +84,22 @@ class ViewSpec:
 
     @property
     def blur_reach(self) -> int:
-        """Half the blur's kernel, pixels: three of the largest sigma."""
+        """Half the width of the blur's kernel, pixels: three times the largest sigma."""
         return math.ceil(3 * self.blur_sigma[1])
 
 
 def parse_views(views: Mapping[str, ViewSpec | Mapping]) -> list[ViewSpec]:
-    """One spec per view: kinds in the order named, each repeated `count` times.
+    """Return one spec per view: kinds in their order, each repeated `count` times.
 
-    A view's place in this list is the stream its parameters are drawn from.
+    The place of a view in this list is the stream that its parameters are drawn from.
 
     Args:
-        views: Kind of view -> `ViewSpec` or its arguments. A mapping, so that a
+        views: Kind of view -> `ViewSpec` or its arguments. It is a mapping, so that a
             config that inherits can change one value of one kind.
 
     Raises:
-        ValueError: If a kind is misspelt inside, a local one stands before a
-            global one, or there is no view at all.
+        ValueError: If a kind has an unknown key or a value outside its range, if a local
+            kind stands before a global one, or if there is no view.
     """
     allowed = [field.name for field in fields(ViewSpec)]
     specs: list[ViewSpec] = []
@@ -119,7 +122,7 @@ def parse_views(views: Mapping[str, ViewSpec | Mapping]) -> list[ViewSpec]:
     roles = [spec.role for spec in specs]
     if not specs:
         raise ValueError(f'no views: every count is 0 in {dict(views)}')
-    if roles != sorted(roles):  # 'global' < 'local'
+    if roles != sorted(roles):  # 'global' sorts before 'local'
         raise ValueError(
             f'views must name their globals before their locals, got {roles}; '
             'change the order of the kinds'

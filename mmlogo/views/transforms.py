@@ -1,4 +1,4 @@
-"""The worker's road: images of any size, one decode, every view's crop, uint8."""
+"""Transforms of worker processes: decode an image of any size, cut every view, uint8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from mmlogo.views.spec import ViewSpec, parse_views
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """mmcv's loader, in RGB, with an error that names the file and the index.
+    """Load an image in RGB with mmcv. Errors name the file and the sample's index.
+
+    Args:
+        args, kwargs: Arguments of mmcv's `LoadImageFromFile`.
 
     Raises:
         OSError: If the file is missing, empty or no image.
@@ -41,17 +44,22 @@ class LoadImage(LoadImageFromFile):
 
 @TRANSFORMS.register_module()
 class MultiCrop(BaseTransform):
-    """Cut every view of an image; flip and colour follow on the device.
+    """Cut every view of an image. The model's device flips them and changes colours.
 
     Args:
-        views: As `parse_views` takes them. None: those of the model's
-            MultiCropPreprocessor, handed over when training starts
-            (`ShareViewsHook`), so that a config names them once.
+        views: Kind of view -> `ViewSpec` or its arguments, for `parse_views`. Default:
+            None, which takes the views of the model's MultiCropPreprocessor.
+            `ShareViewsHook` passes them when training starts, so that a config names them
+            once.
 
-    Required keys: img (H, W, 3) uint8 RGB, sample_idx (a `SeededIndex`).
+    Required keys: img (H, W, 3) uint8 RGB, and sample_idx, a `SeededIndex`.
 
-    Returns of `transform`: dict(inputs=list of (3, S, S) uint8, seeds=(3,) int64), and
-    gt_label where known, which no loss sees.
+    Returns of `transform`: dict(inputs, seeds). `inputs` is a list of crops (3, S, S)
+    uint8, and `seeds` is (3,) int64. If the label is known, there is also `gt_label`,
+    which losses of self-supervised models do not use.
+
+    Raises:
+        ValueError: In `transform`, if there are no views or the index has no epoch.
     """
 
     def __init__(self, views: Mapping[str, ViewSpec | Mapping] | None = None) -> None:
@@ -80,9 +88,10 @@ class MultiCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackImage(BaseTransform):
-    """An evaluation image as dict(inputs=(3, H, W) uint8, sample_idx, gt_label).
+    """Pack an evaluation image as dict(inputs=(3, H, W) uint8, sample_idx, gt_label).
 
-    Required keys: img (H, W, 3) uint8 RGB, sample_idx; gt_label where known.
+    Required keys: img (H, W, 3) uint8 RGB, and sample_idx. Without the key gt_label, the
+    label is -1.
     """
 
     def transform(self, results: dict) -> dict:

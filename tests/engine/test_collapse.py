@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmlogo.engine.hooks import collapse
-from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook, diagnose, look
+from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook, diagnose, measure
 from mmlogo.evaluation.spectrum import rank_me, std_ratio
 from mmlogo.registry import MODELS
 
@@ -95,7 +95,7 @@ def model() -> nn.Module:
 def test_it_measures_each_crop_type_and_changes_nothing(model, photo_images, seeds):
     views = views_of(model, photo_images[:16], seeds)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    seen = look(model, views[:2], views[2:], images=12)
+    seen = measure(model, views[:2], views[2:], images=12)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(module.training for module in model.modules())
@@ -120,10 +120,10 @@ def test_without_local_views_the_globals_are_compared(photo_images, seeds):
     init_default_scope('mmlogo')
     model = MODELS.build(moco(dict(global_views=VIEWS['global_views']))).train()
     views = views_of(model, photo_images[:8], seeds)
-    seen = look(model, views, [])
+    seen = measure(model, views, [])
     assert 'alignment/global_to_global' in seen
     assert not any('local' in name for name in seen)
-    assert look(model, [views[0], views[0]], [])['alignment/global_to_global'] == (
+    assert measure(model, [views[0], views[0]], [])['alignment/global_to_global'] == (
         pytest.approx(1)
     )
 
@@ -131,7 +131,7 @@ def test_without_local_views_the_globals_are_compared(photo_images, seeds):
 def test_numbers_that_are_not_finite_are_a_finding(model, photo_images, seeds):
     views = views_of(model, photo_images[:8], seeds)
     model.backbone.conv1.weight.data.fill_(math.nan)
-    seen = look(model, views[:2], views[2:])
+    seen = measure(model, views[:2], views[2:])
     assert diagnose(seen, 0.1, 5.0).keys() == {'numbers'}
 
 
@@ -152,7 +152,7 @@ def test_the_alarm_waits_fires_once_and_can_stop(
 ):
     bad = WELL | {'std_ratio/global': 0.0}
     seen = iter([bad, WELL, bad, bad, bad, bad])
-    monkeypatch.setattr(collapse, 'look', lambda *args: dict(next(seen)))
+    monkeypatch.setattr(collapse, 'measure', lambda *args: dict(next(seen)))
     hook, runner = CollapseHook(interval=2, patience=2, stop=stop), Runner(model)
     batch = dict(inputs=photo_images[:4], seeds=seeds(4))
 

@@ -1,4 +1,4 @@
-"""Hooks of a training, one file each."""
+"""Hooks of training runs, one per file."""
 
 from mmlogo.engine.hooks.average_statistics import AverageStatisticsHook
 from mmlogo.engine.hooks.clock import ClockHook

@@ -1,4 +1,4 @@
-"""BatchNorm's running statistics, averaged over processes before they are saved."""
+"""A hook that averages BatchNorm's running statistics before they are saved."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from mmlogo.registry import HOOKS
 class AverageStatisticsHook(Hook):
     """Average BatchNorm's running statistics over processes before they are saved.
 
-    Where BatchNorm is per process each has its own, and a checkpoint would have those of
-    rank 0 alone. Training does not see it: running statistics are linear in the batches',
-    so that their mean, which EMAN's teacher follows, goes on as it would have.
+    If BatchNorm normalises per process, every process has its own running statistics, and
+    a checkpoint would hold those of rank 0 alone. Averaging does not change training:
+    running statistics are a linear average of batch statistics, so the mean over processes
+    evolves the same way. EMAN's teacher follows that mean.
     """
 
-    priority = 'LOW'  # before CheckpointHook
+    priority = 'LOW'  # runs before CheckpointHook
 
     def after_train_epoch(self, runner) -> None:
         average_statistics(unwrapped(runner.model))

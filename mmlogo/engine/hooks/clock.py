@@ -1,4 +1,4 @@
-"""The clock of a training, told before every iteration."""
+"""A hook that sets the clock of a training before every iteration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from mmlogo.registry import HOOKS
 
 @HOOKS.register_module()
 class ClockHook(Hook):
-    """Tell the parts of the model that change with time where the training stands."""
+    """Tell the model's `Clocked` parts which iteration and optimiser step comes next.
+
+    These parts change with time, such as a teacher with a scheduled momentum.
+    """
 
     priority = 'VERY_HIGH'
 

@@ -1,4 +1,4 @@
-"""Is the run collapsing? Measured while it trains, by crop type."""
+"""A hook that measures, while a run trains, whether its embeddings collapse."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEEN = {
     'local': 'embeddings of local crops',
     'backbone': "backbone's centred features",
 }
-MAX_UPDATE = 5  # per cent of the last layer's norm, in one step
+MAX_UPDATE = 5  # change of the last layer in one step, per cent of its norm
 
 
 class CollapseError(RuntimeError):
@@ -36,34 +36,42 @@ class CollapseError(RuntimeError):
 class CollapseHook(Hook):
     """Log how much of their space the embeddings of global and local crops use.
 
-    Every `interval` steps the neck's embeddings of the step's own views are taken
-    in evaluation mode and without gradient; the run is left as it would have been.
-    Models without a neck, or with one view, are passed over.
-    Logged as `collapse/MEASURE/ROLE`:
+    Every `interval` steps the hook computes embeddings of that step's views, in evaluation
+    mode and without gradient. The hook does not change the training result. It does
+    nothing for models without a neck or with one view per image.
 
-    - std_ratio, mean_cosine, rank_me, alpha_req (`mmlogo.evaluation.spectrum`) and
-      rank_share, RankMe in per cent of the dimensions (of the images, if fewer), of
-      the first 'global' and of the first 'local' view of every image, and of the
-      centred features of the 'backbone';
-    - mean_cosine, alignment (the cosine of two views of *one* image) and top1 (how
-      often a local view is nearest to its own image's global one, per cent) of
-      'local_to_global' or, without local views, 'global_to_global';
-    - constant, the channels that are alike for all images, and update, the change of
-      the last layer by the step, in per cent, of the 'backbone'.
+    It logs measures as `collapse/MEASURE/ROLE`:
 
-    Where they say collapse `patience` times in a row, a warning names what was seen
-    and the likely cause; with `stop=True` the run ends with it.
+    - std_ratio, mean_cosine, rank_me and alpha_req are those of
+      `mmlogo.evaluation.spectrum`. rank_share is RankMe in per cent of its maximum, the
+      number of dimensions or, if smaller, of images. Their roles are 'global' and
+      'local', the first view of that kind of every image, and 'backbone', the centred
+      features of the global views.
+    - alignment is the mean cosine of two views of *one* image, mean_cosine that of views
+      of different images. top1 is how often a view is nearest to the global view of its
+      own image, per cent. Their role is 'local_to_global' or, without local views,
+      'global_to_global'.
+    - constant is the share of channels that are the same for all images. update is the
+      change of the last layer's weights in the step. Both are per cent, and their role
+      is 'backbone'.
+
+    If measures show collapse `patience` times in a row, a warning says what was seen and
+    names the likely cause. With `stop=True` the run ends.
 
     Args:
-        interval: Steps between measurements.
-        images: Measured at a time, of all processes, at most.
-        patience: Bad measurements in a row before the alarm.
-        min_std_ratio: Below it embeddings are nearly one vector.
-        min_rank_share: Below it few directions are left, per cent.
-        stop: End the run at the alarm.
+        interval: Steps between two measurements, >= 1. Default: 200.
+        images: Largest number of images in a measurement, over all processes. Default:
+            512.
+        patience: Number of bad measurements in a row before the warning, >= 1. Default: 5.
+        min_std_ratio: If std_ratio is below this, embeddings are nearly one vector, and
+            the measurement is bad. Default: 0.1.
+        min_rank_share: If rank_share is below this, embeddings have few directions, and
+            the measurement is bad. Per cent. Default: 5.
+        stop: With True, raise an error after the warning. Default: False.
 
     Raises:
-        CollapseError: At the alarm, if `stop`.
+        ValueError: If `interval` or `patience` is below 1.
+        CollapseError: In training, if `stop` is True and the embeddings collapse.
     """
 
     priority = 'NORMAL'
@@ -88,7 +96,7 @@ class CollapseHook(Hook):
         self.stop = stop
         self.in_a_row: Counter[str] = Counter()
         self.passed_over = False
-        self.before: Tensor | None = None  # the last layer before a measured step
+        self.before: Tensor | None = None  # last layer before a measured step
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if (runner.iter + 1) % self.interval == 0:
@@ -110,10 +118,10 @@ class CollapseHook(Hook):
             self.passed_over = True
             return
         num_globals = getattr(model.data_preprocessor, 'num_globals', len(views))
-        seen = look(model, views[:num_globals], views[num_globals:], self.images)
+        seen = measure(model, views[:num_globals], views[num_globals:], self.images)
         change = last_layer(model) - before
         seen['update/backbone'] = 100 * (change.norm() / before.norm()).item()
-        # an exponent through nothing is infinite, which JSON has no word for
+        # alpha_req is infinite if nothing can be fitted, and JSON has no infinity.
         scalars = {f'collapse/{k}': v for k, v in seen.items() if math.isfinite(v)}
         runner.visualizer.add_scalars(
             dict(scalars, epoch=runner.epoch + 1), step=runner.iter + 1
@@ -121,7 +129,13 @@ class CollapseHook(Hook):
         self.warn(runner, seen)
 
     def warn(self, runner, seen: Mapping[str, float]) -> None:
-        """The alarm, once for each time a finding lasts."""
+        """Warn if a finding has lasted for `patience` measurements.
+
+        A finding that lasts longer is not repeated.
+
+        Raises:
+            CollapseError: After the warning, if `stop` is True.
+        """
         found = diagnose(seen, self.min_std_ratio, self.min_rank_share)
         self.in_a_row = Counter({name: self.in_a_row[name] + 1 for name in found})
         for name, text in found.items():
@@ -136,24 +150,29 @@ class CollapseHook(Hook):
 
 
 def last_layer(model: Any) -> Tensor:
-    """The last weight matrix of the backbone."""
+    """Return the last weight matrix of the backbone."""
     return [p.detach() for p in model.backbone.parameters() if p.ndim > 1][-1]
 
 
 @torch.no_grad()
-def look(
+def measure(
     model: Any,
     global_views: Sequence[Tensor],
     local_views: Sequence[Tensor],
     images: int = 512,
 ) -> dict[str, float]:
-    """Measures by 'MEASURE/ROLE', of at most `images` of the batches of all processes.
+    """Measure how much of their space embeddings use, over the batches of all processes.
 
     Args:
         model: A self-supervised model with `backbone` and `neck`, unwrapped.
-        global_views: G x (N, 3, S, S), at least two where there are no local ones.
+        global_views: G x (N, 3, S, S). Without local views, G must be at least 2.
         local_views: M x (N, 3, S', S').
-        images: How many images.
+        images: Number of images over all processes, at most. Every process measures at
+            least two. Default: 512.
+
+    Returns:
+        Values by 'MEASURE/ROLE'. If an embedding is not finite, only
+        'std_ratio/global', which is then nan.
     """
     share = max(2, images // get_dist_info()[1])
     second = 'local' if local_views else 'second'
@@ -165,7 +184,7 @@ def look(
             z[role] = gather_batch(pooled(model.neck(maps), 0))  # (N, D)
             h[role] = gather_batch(pooled(maps, -1))  # (N, C)
     if not all(x.isfinite().all() for x in (*z.values(), *h.values())):
-        return {'std_ratio/global': math.nan}  # no spectrum to measure
+        return {'std_ratio/global': math.nan}  # there is no spectrum to measure
     pair = f'{"local" if local_views else "global"}_to_global'
     seen = pair_measures(z[second], z['global'], pair)
     for role in ('global', 'local'):
@@ -180,14 +199,14 @@ def look(
 
 
 def spread(x: Tensor, role: str) -> dict[str, float]:
-    """`MEASURES` of N samples (N, D), and RankMe in per cent of what it could be."""
-    seen = {f'{name}/{role}': measure(x) for name, measure in MEASURES.items()}
+    """Return `MEASURES` of N samples (N, D), and RankMe in per cent of its maximum."""
+    seen = {f'{name}/{role}': function(x) for name, function in MEASURES.items()}
     share = 100 * seen[f'rank_me/{role}'] / min(x.shape)
     return seen | {f'rank_share/{role}': share}
 
 
 def pair_measures(z: Tensor, z_global: Tensor, role: str) -> dict[str, float]:
-    """Of two views of N images, (N, D) each: one image's pairs against all others."""
+    """Compare pairs of one image with pairs of two, for two views (N, D) of N images."""
     cosine = F.normalize(z, dim=1) @ F.normalize(z_global, dim=1).T  # (N, N)
     n, same = len(cosine), cosine.diagonal()
     found = cosine.argmax(dim=1) == torch.arange(n, device=z.device)
@@ -200,7 +219,7 @@ def pair_measures(z: Tensor, z_global: Tensor, role: str) -> dict[str, float]:
 
 @contextmanager
 def evaluating(*parts: nn.Module) -> Iterator[None]:
-    """Inside, the parts are in evaluation mode."""
+    """Context manager. The parts are in evaluation mode inside it."""
     were = [part.training for part in parts]
     for part in parts:
         part.eval()
@@ -214,12 +233,14 @@ def evaluating(*parts: nn.Module) -> Iterator[None]:
 def diagnose(
     seen: Mapping[str, float], min_std_ratio: float, min_rank_share: float
 ) -> dict[str, str]:
-    """Findings in words, with the likely cause; none where all is well.
+    """Return findings in words, with their likely cause. A healthy run has none.
 
     Args:
-        seen: From `look`.
-        min_std_ratio: As of `CollapseHook`.
-        min_rank_share: As of `CollapseHook`.
+        seen: Values by 'MEASURE/ROLE', from `measure`. It needs 'update/backbone' too,
+            which `CollapseHook` adds.
+        min_std_ratio: If std_ratio is below this, embeddings are nearly one vector.
+        min_rank_share: If rank_share is below this, embeddings have few directions. Per
+            cent.
     """
     if math.isnan(seen['std_ratio/global']):
         return dict(
@@ -247,7 +268,7 @@ def diagnose(
 
 
 def likely_cause(seen: Mapping[str, float], found: Mapping[str, str]) -> str:
-    """The first cause that fits what was seen."""
+    """Return the first cause that fits the values."""
     if seen['update/backbone'] > MAX_UPDATE or seen['constant/backbone'] > 50:
         return (
             f'A step changes the last layer by {seen["update/backbone"]:.2g} % of its '

@@ -1,4 +1,4 @@
-"""A linear classifier that learns beside the encoder and does not touch it."""
+"""A hook that trains a linear classifier beside the encoder and does not change it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ SAVED_AS = 'online_probe'
 
 @HOOKS.register_module()
 class OnlineProbeHook(Hook):
-    """Train a `LinearProbe` on the features the encoder makes of its global views.
+    """Train a `LinearProbe` on the backbone's features of the global views.
 
-    One step per training step, on what the backbone's own forward gave, detached:
-    no forward of its own, no gradient into the encoder, no random number. It trains
-    where the evaluator has an `OnlineProbeMetric`, and is saved in the checkpoint.
-    Samples with label -1 (STL-10's unlabelled ones) count for the normalisation alone.
+    The probe takes one step per training step. Its inputs are the features of the
+    training's own forward pass, without gradient. So the hook adds no forward pass of the
+    encoder, gives it no gradient and draws no random numbers. The probe is trained only if
+    the evaluator has an `OnlineProbeMetric`. It is saved in the checkpoint. Samples with
+    label -1, such as STL-10's unlabelled ones, take part in the normalisation but not in
+    the loss.
 
     Args:
-        optimizer: Config of the probe's optimiser; None takes Adam with lr 1e-3.
+        optimizer: Config of the probe's optimiser. Default: None, which gives Adam with
+            learning rate 1e-3.
 
     Raises:
-        ValueError: If there is such a metric and training has no labels.
+        ValueError: If the evaluator has that metric and the training set has no labels.
     """
 
-    priority = 'HIGHEST'  # so that StepInfoHook reads its loss with the model's
+    priority = 'HIGHEST'  # StepInfoHook must read the probe's loss with the model's
 
     def __init__(self, optimizer: dict | None = None) -> None:
         self.optimizer_cfg = optimizer or dict(type='Adam', lr=1e-3)
@@ -51,7 +54,8 @@ class OnlineProbeHook(Hook):
     def before_train(self, runner) -> None:
         if not metrics_of(runner.val_loop):
             return
-        if runner.iter == 0:  # no resume: what was loaded learned in another run
+        if runner.iter == 0:
+            # Not resumed: a probe in loaded weights was trained in another run.
             self.saved = {}
         dataset = runner.train_dataloader.dataset
         classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
@@ -99,7 +103,7 @@ class OnlineProbeHook(Hook):
             outputs['online_loss'] = loss
 
     def build(self, x: Tensor) -> None:
-        """A new probe of (N, D) features, or the one that was saved."""
+        """Make the probe and its optimiser for features (N, D). Load a saved state."""
         self.probe = LinearProbe(x.shape[1], self.num_classes).to(x.device)
         self.optimizer = OPTIMIZERS.build(
             dict(self.optimizer_cfg, params=self.probe.parameters())
@@ -109,14 +113,14 @@ class OnlineProbeHook(Hook):
             self.optimizer.load_state_dict(self.saved['optimizer'])
 
     def learn(self, x: Tensor, y: Tensor) -> Tensor:
-        """One step of the classifier; its loss."""
+        """Take one step on features (N, D) and labels (N,). Return the probe's loss."""
         assert self.probe is not None
         assert self.optimizer is not None
         self.optimizer.zero_grad()
         scores = self.probe.train()(x)
         loss = F.cross_entropy(scores, y, ignore_index=-1, reduction='sum')
         count = (y >= 0).sum().float()
-        all_reduce(count, op='mean')  # processes may have unequal shares
+        all_reduce(count, op='mean')  # processes may have different numbers of labels
         loss = loss / count.clamp(min=1)
         loss.backward()
         gradients = [p.grad for p in self.probe.parameters() if p.grad is not None]
@@ -135,14 +139,14 @@ class OnlineProbeHook(Hook):
             runner.logger.warning('No online accuracy: the checkpoint has no probe')
 
     def hand_over(self, loop) -> LinearProbe | None:
-        """Give the metrics the probe, or the one that was saved."""
+        """Give the probe to the metrics. Before training it is the saved one, if any."""
         probe = self.restored() if self.probe is None else self.probe.eval()
         for metric in metrics_of(loop):
             metric.probe = probe
         return probe
 
     def restored(self) -> LinearProbe | None:
-        """The saved probe."""
+        """Return the saved probe, or None."""
         if not self.saved:
             return None
         state = self.saved['probe']
@@ -164,13 +168,13 @@ class OnlineProbeHook(Hook):
 
 
 def metrics_of(loop) -> list[OnlineProbeMetric]:
-    """The metrics of a validation or test loop that want the probe."""
+    """Return the metrics of a validation or test loop that need the probe."""
     metrics = loop.evaluator.metrics if isinstance(loop, KNNLoop) else []
     return [metric for metric in metrics if isinstance(metric, OnlineProbeMetric)]
 
 
 def labels_of(data: dict) -> Tensor | None:
-    """Labels of a training batch, ours or mmpretrain's."""
+    """Return the labels (N,) of a batch of ours or of mmpretrain, or None."""
     if 'data_samples' in data and 'gt_label' not in data:
         samples = data['data_samples']
         if not all('gt_label' in sample for sample in samples):

@@ -1,4 +1,4 @@
-"""Pretrained weights for a model's backbone when training starts."""
+"""A hook that loads pretrained weights into the backbone when training starts."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ FILE = 'pretrained.json'
 class PretrainedHook(Hook):
     """Load a model's `trunk_of` from a checkpoint of any origin, and log what matched.
 
-    Of settings that spoil fine-tuning (`doubts_about`) it warns. This is done when
-    training starts, for only then has the Runner drawn the initial weights; not where a
-    run is resumed, which has weights of its own. Every process reads the file. All names,
-    matched ones too, are in `pretrained.json` in the work dir.
+    The hook warns of settings that spoil fine-tuning (`doubts_about`). It loads when
+    training starts, because the Runner initialises the weights just before. A resumed run
+    has weights of its own, so nothing is loaded. Every process reads the file. The file
+    `pretrained.json` in the work dir lists all names, matched or not.
 
     Args:
-        checkpoint: Its path; what `tools/train.py --pretrained` sets.
-        allow_partial, prefix: As in `load_pretrained`.
+        checkpoint: Path of the checkpoint, which `tools/train.py --pretrained` sets.
+            Default: None, which is an error when training starts.
+        allow_partial: With True, tensors of the backbone may be missing in the
+            checkpoint. Default: False.
+        prefix: Load the network whose names begin with this. Default: None, which finds
+            it.
 
     Raises:
-        ValueError: If there is no checkpoint or no backbone.
+        ValueError: When training starts, if there is no checkpoint or no backbone.
     """
 
     priority = 'VERY_HIGH'
@@ -62,7 +66,7 @@ class PretrainedHook(Hook):
             allow_partial=self.allow_partial,
             prefix=self.prefix,
         )
-        model.train()  # as the loop is about to do
+        model.train()  # the loop does this next, and `learning_of` needs it
         names = Path(runner.work_dir) / FILE
         if is_main_process():
             report.write(names)

@@ -1,4 +1,4 @@
-"""Progress of a training on the terminal."""
+"""A hook that shows a training's progress on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmlogo.registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """A progress bar on the terminal; a line every tenth where there is none."""
+    """Show a progress bar. Without a terminal, print a line at every tenth of the run."""
 
     priority = 'VERY_LOW'
 

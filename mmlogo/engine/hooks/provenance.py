@@ -1,4 +1,4 @@
-"""What a run was: command, commit, hardware, time; one line a start, one an end."""
+"""A hook that records a run's command, commit, hardware and time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ FILE = 'runs.jsonl'
 
 @HOOKS.register_module()
 class ProvenanceHook(Hook):
-    """Append what a results table must say to `runs.jsonl` in the work dir.
+    """Append a record of every start, end and test to `runs.jsonl` in the work dir.
 
-    A start: command, commit, seed, hardware, versions. An end: epochs, iterations,
-    seconds by the clock and of the processor, of this process. A test: as a start, and
-    the name of the checkpoint. Commit and version are in every checkpoint's `meta`, too.
+    Tables of results are made from these records. A start has command, commit, seed,
+    hardware and versions. An end has epochs, iterations, and the seconds of wall clock and
+    of processor time of this process. A test has what a start has, and the name of the
+    checkpoint. The `meta` of every checkpoint has commit and version, too.
     """
 
     _commit: str | None = None
@@ -53,7 +54,7 @@ class ProvenanceHook(Hook):
         )
 
     def _begin(self, runner, event: str, **more: object) -> None:
-        self._commit = commit()  # of the code that runs, whatever is committed meanwhile
+        self._commit = commit()  # the code that runs; later commits do not matter
         self._append(
             runner,
             event=event,
@@ -77,9 +78,10 @@ class ProvenanceHook(Hook):
 
 
 def commit() -> str | None:
-    """Commit of the checkout that mmlogo is imported from, None where it is none.
+    """Return the commit of the checkout that mmlogo is imported from.
 
-    With a plus sign where tracked files were changed since.
+    A plus sign follows if tracked files have changed since. If mmlogo is not imported
+    from its own checkout, return None.
     """
     root = Path(mmlogo.__file__).resolve().parents[1]
 
@@ -90,7 +92,7 @@ def commit() -> str | None:
 
     try:
         if Path(git('rev-parse', '--show-toplevel')).resolve() != root:
-            return None  # installed inside somebody else's checkout
+            return None  # installed inside the checkout of another project
         changed = git('status', '--porcelain', '--untracked-files=no')
         return git('rev-parse', '--short=7', 'HEAD') + ('+' if changed else '')
     except (OSError, subprocess.CalledProcessError):
@@ -98,7 +100,7 @@ def commit() -> str | None:
 
 
 def hardware() -> str:
-    """The accelerator, or the processor and torch's threads."""
+    """Return the name of the GPU, or of the processor with torch's number of threads."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f'{processor()}, {torch.get_num_threads()} threads'

@@ -1,4 +1,4 @@
-"""The views of the model, shared with the pipeline."""
+"""A hook that gives the model's views to the pipeline."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from mmlogo.views.transforms import MultiCrop
 class ShareViewsHook(Hook):
     """Give the pipeline's `MultiCrop` the views of the model's preprocessor.
 
-    So a config, and an override, names them in one place. And give the sampler the
-    run's seed, which a resume may have changed since the sampler was built. Both
-    before the first epoch, and thus before workers exist.
+    So a config or an override names the views in one place. The hook also gives the run's
+    seed to the sampler, because resuming may have changed the seed after the sampler was
+    built. Both happen before the first epoch, when no worker process exists yet.
+
+    Raises:
+        ValueError: When training starts, if `MultiCrop` has other views of its own.
     """
 
     priority = 'VERY_HIGH'

@@ -1,4 +1,4 @@
-"""What is about to be trained, said in the log or refused."""
+"""A hook that logs what is about to be trained, or refuses it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from mmlogo.registry import HOOKS
 
 @HOOKS.register_module()
 class StartReportHook(Hook):
-    """Say in the log what is about to be trained, and refuse what cannot be.
+    """Log what is about to be trained, and refuse what cannot be trained.
 
     Raises:
-        ValueError: If a process has fewer than two samples a step and the model
-            normalises over its own batch, or if the loader serves no batch.
+        ValueError: When training starts, if the training set has no full batch, if there
+            are fewer global views than the model needs, if BatchNorm would normalise over
+            fewer than two samples, or if a resumed schedule is too short.
     """
 
     priority = 'LOW'
@@ -57,8 +58,9 @@ class StartReportHook(Hook):
             )
         if shuffles_in_vain(model):
             runner.logger.warning(
-                "BatchNorm is of the whole batch here, queries' and keys' alike: the loss "
-                'can be lowered by reading its statistics (MoCo, section 3.3). Train on '
+                'BatchNorm normalises queries and keys over the whole batch here, so the '
+                'model can lower the loss by reading batch statistics (MoCo, section 3.3). '
+                'Train on '
                 "more processes, or with norm_cfg=dict(type='SplitBN', num_splits=8) in "
                 'backbone and neck'
             )
@@ -92,8 +94,8 @@ class StartReportHook(Hook):
 def refuse_spent_schedules(runner) -> None:
     """Raise ValueError if a resumed schedule ends before the training does.
 
-    MMEngine restores a schedule with the length it had, whatever the config says
-    now: the epochs beyond would run at its last rate.
+    MMEngine restores a schedule with its former length and ignores the config's new one.
+    Later epochs would keep the schedule's last learning rate.
     """
     for schedule in runner.param_schedulers or ():
         length = getattr(schedule, 'T_max', None)

@@ -1,4 +1,4 @@
-"""The scalars of a step, read at once."""
+"""A hook that reads all scalars of a step at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from mmlogo.registry import HOOKS
 
 @HOOKS.register_module()
 class StepInfoHook(RuntimeInfoHook):
-    """MMEngine's RuntimeInfoHook, reading all scalars of a step at once.
+    """Read all scalars of a step at once, for MMEngine's log.
 
-    MMEngine reads each with a call of its own, and each waits for the GPU.
+    MMEngine's `RuntimeInfoHook` reads every scalar with its own call, and each call waits
+    for the GPU.
     """
 
     def after_train_iter(

@@ -1,4 +1,4 @@
-"""Speed and memory in every line of the log."""
+"""A hook that adds speed and memory to every line of the log."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mmlogo.registry import HOOKS
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
-    """images/s, data_wait (%) and peak memory (MB) in every line of the log.
+    """Add images_per_s, data_wait and memory_mb to every line of the log.
 
-    images/s counts source images of all processes. data_wait is the share of the
-    step the model spent waiting for its batch. Memory is CUDA's peak allocation,
-    or the process' peak resident size on a CPU.
+    images_per_s counts source images of all processes. data_wait is the share of a step
+    that the model waits for its batch, per cent. memory_mb is CUDA's peak allocation or,
+    on a CPU, the process's peak resident size, in MiB.
 
     Args:
-        window: Iterations averaged.
+        window: Number of last iterations that are averaged. Default: 20.
     """
 
-    priority = 'NORMAL'  # after IterTimerHook by order, before LoggerHook
+    priority = 'NORMAL'  # after IterTimerHook, which is registered first; before LoggerHook
 
     def __init__(self, window: int = 20) -> None:
         self.window = window

@@ -1,4 +1,4 @@
-"""The untrained network, evaluated before the first step."""
+"""A hook that evaluates the untrained network."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from mmlogo.registry import HOOKS
 class ValidateFirstHook(Hook):
     """Run the validation loop once before the first step of a new run.
 
-    The first point of the k-NN curve is then the untrained network, fairly: its
-    BatchNorm statistics are fitted to some training views first, and put back after.
-    Without that, much of what training seems to gain would be these statistics
-    (on `PhotoTiles` 68 to 80 per cent at k 1, with all weights as they were drawn).
+    So the first point of the k-NN curve is the untrained network. To be fair to it, the
+    hook first fits BatchNorm's running statistics to some training views, and restores
+    them after the evaluation. These statistics alone raise accuracy, on `PhotoTiles` from
+    68 to 80 per cent at k = 1 with untrained weights. Without the fit, training would
+    seem to gain this.
 
     Args:
-        fit_batches: Training batches the statistics are fitted to.
+        fit_batches: Number of training batches for the fit. Default: 20.
     """
 
     priority = 'LOWEST'

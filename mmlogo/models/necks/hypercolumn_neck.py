@@ -1,4 +1,4 @@
-"""CGH's neck: the last stage alone, and with the stage before it."""
+"""CGH's neck: embeddings of the last stage, and of the last two stages together."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from mmlogo.registry import MODELS
 
 @MODELS.register_module()
 class HypercolumnNeck(BaseModule):
-    """Global and hypercolumn embeddings of an image.
+    """Compute the global and the hypercolumn embedding of an image.
 
-    CGH, arXiv 2308.13392. Hypercolumn: the stage before the last, resized to the
-    last one's grid and stacked on it, mixed by a 1x1 convolution, BN and ReLU.
-    Both are averaged over the grid and pass an MLP of their own, without BN.
+    CGH, arXiv 2308.13392. For the hypercolumn, the second last stage is resized to the
+    last one's grid and concatenated with it. A 1x1 convolution, BN and ReLU mix the
+    channels. The last stage and the hypercolumn are averaged over the grid. Each then
+    passes its own MLP without BN.
 
     Args:
-        in_channels: Of the last two stages; the backbone gives both
+        in_channels: Channels of the last two stages. The backbone must give both
             (`out_indices=(2, 3)`).
-        mid_channels: Of the mixed hypercolumn.
-        hid_channels, out_channels: Of both MLPs; the latter is D.
-        norm_cfg: Of the mixing convolution; None leaves the norm out.
+        mid_channels: Channels of the mixed hypercolumn.
+        hid_channels: Hidden width of both MLPs.
+        out_channels: Output width D of both MLPs.
+        norm_cfg: Config of the norm after the mixing convolution. None leaves it out.
+        init_cfg: Initialisation, as in MMEngine. Default: None.
     """
 
     def __init__(
@@ -51,10 +54,10 @@ class HypercolumnNeck(BaseModule):
     def forward(
         self, x: Sequence[Float[Tensor, 'N _ _ _']]
     ) -> tuple[Float[Tensor, 'N D'], Float[Tensor, 'N D']]:
-        """The last two stages to the global and the hypercolumn embedding, (N, D).
+        """Turn the last two stages to the global and the hypercolumn embedding, (N, D).
 
         Raises:
-            ValueError: If the backbone gave one stage.
+            ValueError: If the backbone gives only one stage.
         """
         if len(x) < 2:
             raise ValueError(
@@ -67,11 +70,13 @@ class HypercolumnNeck(BaseModule):
         )
 
     def embed_global(self, last: Float[Tensor, 'N C H W']) -> Float[Tensor, 'N D']:
+        """Turn the last stage to the global embedding."""
         return self.global_mlp(_pool(last))
 
     def stack(
         self, before: Float[Tensor, 'N B _ _'], last: Float[Tensor, 'N C H W']
     ) -> Float[Tensor, 'N M H W']:
+        """Turn the last two stages to the hypercolumn, with M = mid_channels."""
         resized = F.interpolate(
             before, size=last.shape[2:], mode='bilinear', align_corners=False
         )

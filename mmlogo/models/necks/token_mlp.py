@@ -1,4 +1,4 @@
-"""A projector of every position by itself."""
+"""A projector that maps every position separately."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from mmlogo.registry import MODELS
 
 @MODELS.register_module()
 class TokenMLP(BaseModule):
-    """1x1 convolution, BN, ReLU, 1x1 convolution; no biases.
+    """1x1 convolution, BN, ReLU, 1x1 convolution, all without bias.
 
-    LEWEL's projectors and predictors, as the authors' release has them. BatchNorm
-    sees all positions of all images.
+    LEWEL's projectors and predictors are such MLPs in the authors' release. BatchNorm
+    normalises over all positions of all images.
 
     Args:
-        in_channels, hid_channels, out_channels: Widths.
-        norm_cfg: The norm's type; None leaves it out.
-        init_cfg: None: convolutions Kaiming normal, fan-out, as the release has it. Its
-            weights are large; SGD, unlike LARS, then moves the predictor slowly.
+        in_channels: Input width C.
+        hid_channels: Hidden width.
+        out_channels: Output width D.
+        norm_cfg: Config of the norm. None leaves it out.
+        init_cfg: Initialisation, as in MMEngine. Default: None, which is the release's:
+            Kaiming normal, fan-out. Its weights are large. SGD, unlike LARS, then changes
+            the predictor slowly.
     """
 
     def __init__(
@@ -44,5 +47,5 @@ class TokenMLP(BaseModule):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Float[Tensor, 'N C L']) -> Float[Tensor, 'N D L']:
-        """(N, C, L), L positions, to (N, D, L)."""
+        """Map (N, C, L), with L positions, to (N, D, L)."""
         return self.layers(x[..., None])[..., 0]

@@ -7,7 +7,7 @@ from torch.func import functional_call
 
 
 def call_frozen(module: nn.Module, x: Tensor) -> Tensor:
-    """`module(x)` in evaluation mode, gradient to `x` and none to its weights."""
+    """Return `module(x)` in evaluation mode. `x` gets a gradient, the weights do not."""
     constants = {name: p.detach() for name, p in module.named_parameters()}
     training = module.training
     module.eval()

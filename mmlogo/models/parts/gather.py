@@ -17,7 +17,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def gather_batch(x: Tensor) -> Tensor:
-    """(N, ...) of every rank to (W * N, ...), no gradient."""
+    """Gather (N, ...) of every rank to (W * N, ...), without gradient."""
     if get_dist_info()[1] == 1:
         return x.detach()
     return torch.stack(all_gather(x.detach().contiguous()), dim=1).flatten(0, 1)
@@ -25,13 +25,13 @@ def gather_batch(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def process_mean(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Mean over all processes of each tensor; a copy, in one communication."""
+    """Return the mean of each tensor over all processes, in one communication."""
     means = [x.clone() for x in tensors]
     all_reduce_params(means, op='mean')
     return means
 
 
 def own_rows(x: Tensor) -> Tensor:
-    """This rank's (N, ...) of a gathered (W * N, ...)."""
+    """Return this rank's rows (N, ...) of a gathered batch (W * N, ...)."""
     rank, world_size = get_dist_info()
     return x[rank::world_size]

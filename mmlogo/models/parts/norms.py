@@ -17,13 +17,14 @@ from mmlogo.registry import MODELS
 class SplitBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm over `num_splits` parts of the batch, as over so many processes.
 
-    MoCo's CIFAR-10 demo. Sample n is of part n mod num_splits, as `EpochSampler`
-    deals samples to ranks. Running statistics follow the mean of the parts'. In
-    evaluation it is BatchNorm.
+    It is from MoCo's CIFAR-10 demo. Sample n belongs to part n mod num_splits, as
+    `EpochSampler` deals samples to ranks. Running statistics follow the mean over the
+    parts. In evaluation it is plain BatchNorm.
 
     Args:
-        num_features: Channels.
-        num_splits: Parts, each of at least two samples.
+        num_features: Number of channels.
+        num_splits: Number of parts, each of at least two samples. Default: 8.
+        kwargs: Other arguments of torch's `BatchNorm2d`.
 
     Raises:
         ValueError: If a training batch cannot be divided into such parts.
@@ -65,9 +66,9 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 class AllReduceBN(_BatchNorm):
     """BatchNorm over the batches of all processes, on any device.
 
-    torch's SyncBatchNorm refuses CPU tensors once a process group exists. This
-    one reduces sums with a differentiable all-reduce, means first, so that
-    variances do not cancel.
+    torch's SyncBatchNorm refuses CPU tensors once a process group exists. This one reduces
+    sums with a differentiable all-reduce. It reduces means first and then deviations from
+    them, because a difference of large sums would lose digits of the variance.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -98,7 +99,10 @@ class AllReduceBN(_BatchNorm):
 
 
 def _momentum(norm: _BatchNorm) -> float:
-    """Weight of this batch's statistics; None, torch's cumulative mean, is 1 / batches."""
+    """Return the weight of this batch's statistics.
+
+    Momentum None is torch's cumulative mean, whose weight is 1 / batches.
+    """
     if norm.momentum is not None:
         return norm.momentum
     assert norm.num_batches_tracked is not None
@@ -117,7 +121,7 @@ def _advance(norm: _BatchNorm, mean: Tensor, var: Tensor, weight: float) -> None
 
 
 def replace_sync_bn(module: nn.Module) -> nn.Module:
-    """Every torch SyncBatchNorm in `module`, replaced by `AllReduceBN`."""
+    """Replace every SyncBatchNorm of torch in `module` by `AllReduceBN`."""
     if isinstance(module, nn.SyncBatchNorm):
         new = AllReduceBN(
             module.num_features,
@@ -126,7 +130,7 @@ def replace_sync_bn(module: nn.Module) -> nn.Module:
             module.affine,
             module.track_running_stats,
         ).train(module.training)
-        # the same tensors, not copies: an optimiser may hold them already
+        # The tensors are shared, not copied, because an optimiser may hold them already.
         new._parameters, new._buffers = module._parameters, module._buffers
         return new
     for name, child in module.named_children():

@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """bfloat16 and float16 to float32; float32 and float64 as they are."""
+    """Convert bfloat16 and float16 to float32. Keep float32 and float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Shuffled BN: keys normalised among other neighbours than their queries."""
+"""Shuffled BN: keys are normalised together with other samples than their queries are."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ def shuffled(
     seeds: Int64[Tensor, 'N 3'],
     view: int,
 ) -> tuple[Tensor, ...]:
-    """Return `encode(x)` with the samples of all processes dealt anew, and put back.
+    """Return `encode(x)`, computed with the samples of all processes in another order.
 
-    MoCo, arXiv 1911.05722, section 3.3: with BatchNorm per process (or per
-    split, `SplitBN`), a query and its key must not share a batch, or the loss
-    can be lowered by reading the batch's statistics. The order is a function of
-    the samples' seeds, so that W processes deal what W splits in one would.
+    MoCo, arXiv 1911.05722, section 3.3. With BatchNorm per process (or per split,
+    `SplitBN`), a query and its key must not share a batch. Otherwise the model can lower
+    the loss by reading the batch's statistics. The order is a function of the samples'
+    seeds, so W processes make the same batches as W splits in one process.
 
     Args:
-        encode: (N, ...) to one or several (N, ...), such as a `Teacher`.
-        x: (N, ...), this process' samples.
-        seeds: (N, 3), their seeds.
-        view: The number of the view. Each has an order of its own.
+        encode: Function of (N, ...) that returns one or several (N, ...), such as a
+            `Teacher`.
+        x: This process's samples (N, ...).
+        seeds: Their seeds (N, 3).
+        view: Number of the view. Each view has its own order.
 
     Returns:
-        What `encode` gives, in the order of `x`.
+        The outputs of `encode`, in the order of `x`.
     """
     order = shuffle_order(gather_batch(seeds), view)
     restored = []

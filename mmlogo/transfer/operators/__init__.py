@@ -1,20 +1,20 @@
-"""What mmdet needs of mmcv's compiled operators, from torchvision.
+"""Operators of torchvision in place of mmcv's compiled ones, for mmdet.
 
-mmcv asks one compiled module, `mmcv._ext`, for all its operators, and without it neither
-`mmcv.ops` nor mmdet's models can be imported. pip installs mmcv without it, and to compile
-it takes an hour or more. What the detectors we use call of it, torchvision has as well.
+mmcv gets all its operators from one compiled module, `mmcv._ext`. Without it, neither
+`mmcv.ops` nor mmdet's models can be imported. pip installs mmcv without it, and compiling
+it takes an hour or more. torchvision has all operators that the detectors we use call.
 
-Importing mmlogo calls `install`. It has to be that early because mmpretrain's models import
-mmdet where there is one: without operators half of mmdet is then in memory, with functions
-that raise in their place. And it can be, because it costs nothing: only a finder is put
-before Python's own. It answers for `mmcv._ext` alone, when that is first imported, and only
-if no compiled one can be.
+Importing mmlogo calls `install`. It must be called this early, because mmpretrain's models
+import mmdet if it is installed. Without operators, half of mmdet would then be in memory,
+with functions that raise errors in the operators' place. `install` costs little: it only
+puts a finder before Python's own. The finder serves `mmcv._ext` alone, when it is first
+imported, and only if no compiled one loads.
 
-Where mmpretrain's models came first all the same, that half of mmdet cannot be mended:
-Python gives a module its imports once, and to import mmdet anew would register every class
-twice, which MMEngine refuses. Most who are there want no detector, and mmdet is of no use
-to them; so `import mmlogo` says nothing, and the finder refuses `mmdet.models`, which
-whoever wants a detector imports next.
+If mmpretrain's models were imported before mmlogo, that half of mmdet cannot be mended.
+Python runs a module's imports once, and to import mmdet anew would register every class
+twice, which MMEngine refuses. Most users in this case want no detector. So `import mmlogo`
+says nothing, and the finder refuses `mmdet.models`, which whoever wants a detector imports
+next.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from types import ModuleType
 
 EXTENSION = 'mmcv._ext'
 DETECTORS = 'mmdet.models'
-# Of the modules of mmcv.ops that load compiled code, what does without it.
+# Names in mmcv.ops that work without compiled code, though their modules load it.
 _SERVED = (
-    'MultiScaleDeformableAttention',  # in Python on a CPU
+    'MultiScaleDeformableAttention',  # on a CPU it is plain Python
     'RoIAlign',
     'SigmoidFocalLoss',
     'batched_nms',
@@ -44,10 +44,12 @@ _SERVED = (
 
 
 class StandIn(MetaPathFinder, Loader):
-    """Makes `mmcv._ext` of torchvision's operators, where mmcv has none that load.
+    """Finder and loader that make `mmcv._ext` from torchvision's operators.
+
+    It does so only if mmcv has no compiled operators that load.
 
     Args:
-        halves: Modules of mmdet that were imported without operators.
+        halves: Modules of mmdet that were imported without operators. Default: none.
     """
 
     def __init__(self, halves: Sequence[str] = ()) -> None:
@@ -85,13 +87,13 @@ class StandIn(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         from mmlogo.transfer.operators import (
-            torchvision_ops,  # wants torch, which mmlogo does not yet
+            torchvision_ops,  # imports torch, which this package must not
         )
 
         for operator in torchvision_ops.SERVED:
             setattr(module, operator.__name__, operator)
-        # mmcv looks up every operator's name when it is imported: all are there, and
-        # those that torchvision has not raise when they are called.
+        # mmcv looks up the name of every operator when it is imported. So all names exist,
+        # and operators that torchvision does not have raise when they are called.
         module.__dict__['__getattr__'] = torchvision_ops.missing
 
 
@@ -102,15 +104,16 @@ def install() -> None:
 
 
 def is_half_imported() -> bool:
-    """Whether mmdet came before mmlogo without operators, and its models are refused."""
+    """Return True if mmdet came before mmlogo, so that its models are refused."""
     return any(isinstance(finder, StandIn) and finder.halves for finder in sys.meta_path)
 
 
 def is_compiled() -> bool:
-    """Whether mmcv's own operators are in use. Imports mmcv.
+    """Tell whether mmcv's own operators are in use. This imports mmcv.
 
     Raises:
-        ImportError: If they are there and do not load; torchvision's are used then.
+        ImportError: If compiled operators exist and do not load. mmlogo then uses
+            torchvision's.
     """
     if EXTENSION in sys.modules and not _is_stand_in(sys.modules[EXTENSION]):
         return True
@@ -118,7 +121,7 @@ def is_compiled() -> bool:
 
 
 def is_unserved(kind: object) -> bool:
-    """Whether something of `mmcv.ops` wants an operator that torchvision does not have."""
+    """Tell whether a class or function of `mmcv.ops` needs operators that are missing."""
     module = sys.modules.get(getattr(kind, '__module__', ''))
     if module is None or not module.__name__.startswith('mmcv.ops.'):
         return False
@@ -131,16 +134,16 @@ def _is_built(path: Sequence[str] | None) -> bool:
     spec = PathFinder.find_spec(EXTENSION, path)
     if spec is None:
         return False
-    importlib.import_module('torch')  # whose libraries the extension is linked with
+    importlib.import_module('torch')  # the extension is linked with torch's libraries
     module_from_spec(spec)
     return True
 
 
 def _halves_of_mmdet() -> list[str]:
-    """Modules of mmdet that asked for mmcv's operators in vain.
+    """Return the modules of mmdet that asked for mmcv's operators in vain.
 
-    mmdet has `try: from mmcv.ops import nms`, and a function that raises in its place
-    `except ImportError`.
+    mmdet has `try: from mmcv.ops import nms`, and on an ImportError defines a function
+    that raises.
     """
     if 'mmcv.ops' in sys.modules:
         return []

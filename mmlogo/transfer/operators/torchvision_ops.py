@@ -1,8 +1,8 @@
 """torchvision's operators behind the names and arguments of `mmcv._ext`.
 
-mmcv's Python allocates the results and hands them over to be filled; only `nms` returns
-its own. Sums are in float32 at least, as torchvision has no bfloat16 kernels and mmcv's
-callers pass what autocast made.
+mmcv's Python code allocates the results, and these functions fill them. Only `nms` returns
+a new tensor. Computations are at least in float32, because torchvision has no bfloat16
+kernels and under autocast mmcv's callers pass half precision.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor
 from mmlogo.version import MINIMUM
 
 NAMES = 'nms, roi_align and sigmoid_focal_loss'
-# Without build isolation setup.py sees torch, and only then compiles; pip's cache may hold
-# the wheel that it made without.
+# setup.py compiles only if it sees torch, that is without build isolation. pip's cache may
+# hold a wheel that was built without compiling.
 REMEDY = (
     "pip install 'setuptools>=80' wheel packaging && pip install --force-reinstall "
     '--no-deps --no-cache-dir --no-build-isolation --no-binary onedl-mmcv '
@@ -35,23 +35,25 @@ def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes that no better one overlaps by more than a threshold.
+    """Return indices of boxes that no better box overlaps by more than a threshold.
 
     Args:
-        boxes: (N, 4), corners x1, y1, x2, y2.
-        scores: (N,). Of equal ones the first is the better.
-        iou_threshold: Intersection over union up to which both stay.
-        offset: Added to widths and heights: 1 if x2 and y2 are the last pixels inside.
+        boxes: Boxes (N, 4), corners x1, y1, x2, y2.
+        scores: Scores (N,). Of two boxes with equal scores the first is better.
+        iou_threshold: Largest intersection over union for which both boxes stay.
+        offset: Added to widths and heights, pixels. It is 1 if x2 and y2 are the last
+            pixels inside a box.
 
     Returns:
-        (K,) int64, by falling score.
+        Indices (K,), int64, by descending score.
     """
     boxes, scores = _at_least_float32(boxes, scores)
     if offset:
-        # min(a, b) + 1 = min(a + 1, b + 1): the overlap of boxes that end a pixel later
+        # min(a, b) + 1 = min(a + 1, b + 1). So the overlap with an offset is that of boxes
+        # that end a pixel later.
         boxes = boxes + boxes.new_tensor((0, 0, offset, offset))
-    # mmcv compares in float32: of two boxes that overlap by 3/10 and a threshold of 0.3
-    # both stay, where float32's 3/10 would exceed a double's 0.3.
+    # mmcv compares in float32. There, two boxes with an overlap of 3/10 both stay at
+    # threshold 0.3. But float32's 3/10 is larger than the double 0.3.
     threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
     return torch.ops.torchvision.nms(boxes, scores, threshold)
 
@@ -82,20 +84,21 @@ def roi_align_forward(
     """Average bilinear samples in a grid of bins over each box (Mask R-CNN, section 3).
 
     Args:
-        input: (N, C, H, W).
-        rois: (K, 5), index of the image and the box's corners.
-        output: (K, C, aligned_height, aligned_width), filled.
-        argmax_y: Of max pooling; empty.
-        argmax_x: Of max pooling; empty.
-        aligned_height: Bins down a box.
-        aligned_width: Bins across a box.
-        spatial_scale: From the boxes' coordinates to the input's.
-        sampling_ratio: Samples a bin along each axis; 0 for one a pixel.
-        pool_mode: 1, averages.
-        aligned: Whether pixel centres are at halves; if not, boxes have a pixel at least.
+        input: Feature maps (N, C, H, W).
+        rois: Boxes (K, 5): index of the image, then the corners.
+        output: Result (K, C, aligned_height, aligned_width). It is filled.
+        argmax_y: Not used. Only max pooling needs it.
+        argmax_x: Not used. Only max pooling needs it.
+        aligned_height: Number of bins along a box's height.
+        aligned_width: Number of bins along a box's width.
+        spatial_scale: Factor from the boxes' coordinates to the input's.
+        sampling_ratio: Samples per bin along each axis. With 0, one sample per pixel.
+        pool_mode: Must be 1, averages.
+        aligned: With True, pixel centres are at halves. With False, boxes have at least
+            one pixel.
 
     Raises:
-        NotImplementedError: For pool_mode 0, maxima.
+        NotImplementedError: If `pool_mode` is 0, maxima.
     """
     _check_average(pool_mode)
     pooled = torch.ops.torchvision.roi_align(
@@ -123,7 +126,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """The gradient of `roi_align_forward`, whose arguments it shares, in `grad_input`."""
+    """Write the gradient of `roi_align_forward` to `grad_input`. Arguments are the same."""
     _check_average(pool_mode)
     grad = torch.ops.torchvision._roi_align_backward(
         *_at_least_float32(grad_output, rois),
@@ -140,7 +143,7 @@ def roi_align_backward(
 def _focal_terms(
     input: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sign, factor alpha_t (1 - p_t)^gamma, p_t and log p_t, each (N, C)."""
+    """Return sign, factor alpha_t (1 - p_t)^gamma, p_t and log p_t, each (N, C)."""
     (x,) = _at_least_float32(input)
     classes = input.shape[1]
     own = (target[:, None] == torch.arange(classes, device=target.device)).to(x.dtype)
@@ -168,22 +171,23 @@ def sigmoid_focal_loss_forward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """-alpha_t (1 - p_t)^gamma log p_t (Lin et al., arXiv 1708.02002, equation 5).
+    """Compute -alpha_t (1 - p_t)^gamma log p_t (Lin et al., arXiv 1708.02002, equation 5).
 
-    NOTE: mmcv bounds p_t at the smallest float32, and the loss at 87; here log p_t is that
-    of the logit, without a bound.
+    NOTE: mmcv bounds p_t below by the smallest float32, so its log is above -87. Here
+    log p_t is computed from the logit, without a bound.
 
     Args:
-        input: (N, C), logits.
-        target: (N,) int64. Any label outside [0, C), such as the background's C or an
-            ignored -1, is a negative of every class, as in mmcv.
-        weight: (C,), factor of the rows with that label; empty for none.
-        output: (N, C), filled.
-        gamma: Exponent, at least 0.
-        alpha: Weight of positives, of negatives 1 - alpha; in [0, 1].
+        input: Logits (N, C).
+        target: Labels (N,), int64. A label outside [0, C), such as the background's C or
+            an ignored -1, is a negative of every class, as in mmcv.
+        weight: Factors (C,) of the rows with each label. Empty for no factors.
+        output: Result (N, C). It is filled.
+        gamma: Exponent, >= 0.
+        alpha: Weight of positives, in [0, 1]. Negatives have weight 1 - alpha.
 
     Raises:
-        ValueError: For a label outside [0, C) with a weight; mmcv reads other memory.
+        ValueError: If a label is outside [0, C) and there are weights. mmcv would read
+            memory outside the weights.
     """
     _, factor, _, log_p = _focal_terms(input, target, weight, gamma, alpha)
     output.copy_(-factor * log_p)
@@ -198,13 +202,13 @@ def sigmoid_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """The gradient of `sigmoid_focal_loss_forward`, (N, C), in `grad_input`."""
+    """Write the gradient (N, C) of `sigmoid_focal_loss_forward` to `grad_input`."""
     sign, factor, p, log_p = _focal_terms(input, target, weight, gamma, alpha)
     grad_input.copy_(sign * factor * (gamma * p * log_p - (1 - p)))
 
 
 def get_compiler_version() -> str:
-    """What a report of the environment says of mmcv."""
+    """Return what a report of the environment says about mmcv's compiler."""
     return f'none; {NAMES} of torchvision {torchvision.__version__}'
 
 
@@ -224,10 +228,10 @@ SERVED: tuple[Callable, ...] = (
 
 
 def missing(name: str) -> Callable[..., NoReturn]:
-    """In place of an operator that torchvision does not have.
+    """Return a function that raises, for an operator that torchvision does not have.
 
     Raises:
-        AttributeError: For names that Python itself looks up.
+        AttributeError: For names with two leading underscores, which Python looks up.
     """
     if name.startswith('__'):
         raise AttributeError(f'this stand-in of mmcv._ext has no {name}')
