@@ -130,7 +130,7 @@ class TestNumbersOfTheSpecs:
     def test_moco_is_fairs_demo(self):
         cfg, model = self.model('moco_r18_cifar10')
         assert model.queue.keys.shape == (4096, 128)
-        assert (model.teacher.momentum, model.head.temperature) == (0.99, 0.1)
+        assert (model.teacher.base_momentum, model.head.temperature) == (0.99, 0.1)
         norm = model.backbone.bn1
         assert (type(norm).__name__, norm.num_splits) == ('SplitBatchNorm2d', 8)
         assert model.neck.fc.weight.shape == (128, 512)
@@ -184,7 +184,7 @@ class TestNumbersOfTheSpecs:
     def test_lewel_m_is_moco_v2s(self):
         cfg, model = self.model('lewel_m_r50_in1k')
         assert [q.shape for q in model.queues.negatives()] == [(65536, 256)] * 2
-        assert (model.teacher.momentum, model.head.nce.temperature) == (0.999, 0.2)
+        assert (model.teacher.base_momentum, model.head.temperature) == (0.999, 0.2)
         assert {spec.blur for spec in model.data_preprocessor.specs} == {0.5}
         optimizer = cfg.optim_wrapper.optimizer
         assert (optimizer.lr, optimizer.weight_decay) == (0.03, 1e-4)
@@ -200,7 +200,7 @@ class TestNumbersOfTheSpecs:
             0.08,
             0.08,
         )
-        assert (head.nce.temperature, model.teacher.momentum) == (0.2, 0.999)
+        assert (head.tau, model.teacher.base_momentum) == (0.2, 0.999)
         assert model.ramp.epochs == 5
         strong, weak = model.data_preprocessor.specs
         assert (strong.jitter, strong.jitter_p) == ((0.4, 0.4, 0.4, 0.1), 0.8)
