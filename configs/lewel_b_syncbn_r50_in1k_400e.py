@@ -12,9 +12,7 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 global_batch_size = 4096
-# The release's runs decay the gains of the neck's norms, by a slip in a name. To do so too:
-#   paramwise_cfg.custom_keys = {'neck.projector.layers.1.weight': dict(decay_mult=1.0),
-#                                'neck.aligned_projector.layers.1.weight': ...}
+# The release's runs decay gains of norms by a slip in a name: *_400e_released.py does too.
 optim_wrapper = dict(optimizer=dict(lr=7.2, weight_decay=1e-6))
 train_cfg = dict(max_epochs=400)
 auto_scale_lr = dict(base_batch_size=4096)

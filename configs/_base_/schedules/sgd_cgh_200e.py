@@ -1,5 +1,6 @@
 # SGD, five epochs of warm-up from zero and a cosine, both per iteration: CGH's recipe.
-# No weight decay on norms and biases.
+# No weight decay on norms and biases. The release goes by names that hold 'bn' or 'bias',
+# and so decays the gains of every `downsample.1` and of the hypercolumn's norm.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
