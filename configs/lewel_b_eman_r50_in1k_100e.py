@@ -1,6 +1,6 @@
 # LEWEL_B with EMAN, ResNet-50, ImageNet-1k, 100 epochs, batch 1,024.
 # LEWEL (arXiv 2203.14898). Published by its authors: 71.9 % linear; the learning rates
-# and momenta of their log are reproduced in tests/test_schedules.py.
+# and momenta of their log are reproduced in tests/engine/test_schedules.py.
 #
 #   tools/dist_train.sh configs/lewel_b_eman_r50_in1k_100e.py 8 --amp --data-root DIR
 #
