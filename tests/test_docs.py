@@ -49,7 +49,7 @@ def missing(page: Path, text: str) -> list[str]:
         for name in CODE.findall(text)
         if NETWORK.fullmatch(name)
         and not any(
-            stem == name or name[0] == '_' and stem.endswith(name) for stem in stems
+            stem == name or (name[0] == '_' and stem.endswith(name)) for stem in stems
         )
     ]
 
