@@ -1,9 +1,10 @@
 # CGH with four small crops, ResNet-50, ImageNet-1k, 200 epochs, batch 256.
-# CGH (arXiv 2308.13392), an option of its authors' code; sizes and scales are theirs.
+# CGH (arXiv 2308.13392). The small crops are an option of its authors' code; their sizes
+# and scales are the authors'.
 #
 #   tools/dist_train.sh configs/cgh_r50_in1k_crops.py 8 --data-root DIR
 #
-# Not run yet: it needs data and GPUs that its authors do not have.
+# Not run yet: it needs data and GPUs that we do not have.
 _base_ = 'cgh_r50_in1k.py'
 _small = dict(
     role='local',
