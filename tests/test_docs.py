@@ -75,7 +75,7 @@ def test_what_a_page_names_is_there(path):
 @pytest.mark.parametrize(
     ('text', 'name'),
     [
-        ('run `tools/trian.py`', 'tools/trian.py'),
+        ('run `tools/trains.py`', 'tools/trains.py'),
         ('bash .dev/run_test.sh', '.dev/run_test.sh'),
         ('see configs/benchmark/*.py', 'configs/benchmark/*.py'),
         ('[here](docs/evaluations.md#after)', 'docs/evaluations.md'),
