@@ -18,7 +18,7 @@
 # show what LoGo gains.
 _base_ = ['_base_/default_runtime.py']
 
-# Weaker than usual, because photographs are recognised by their colours more than objects are.
+# Weaker than usual, because the colours of a tile say much about its photograph.
 colours = dict(jitter=(0.2, 0.2, 0.1, 0.02), jitter_p=0.8)
 model = dict(
     type='SimSiamLoGo',

@@ -1,4 +1,5 @@
-# The CIFAR-10 images that a text file lists, with labels; all test images.
+# For training, the CIFAR-10 images that a text file lists, with labels. For tests, all test
+# images.
 _base_ = 'cifar10_labelled.py'
 data_root = 'data/cifar10'
 train_dataloader = dict(

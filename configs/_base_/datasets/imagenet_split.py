@@ -1,4 +1,5 @@
-# The ImageNet-1k images that a text file lists, with labels; all test images.
+# For training, the ImageNet-1k images that a text file lists, with labels. For tests, all
+# validation images.
 _base_ = 'imagenet_labelled.py'
 data_root = 'data/imagenet'
 train_dataloader = dict(
