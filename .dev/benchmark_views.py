@@ -2,7 +2,7 @@
 
 .dev/benchmark_views.py [--batch 256] [--size 32] [--rounds 5] [--device cpu]
 
-Both sides make the same views from the same parameters (`tests/test_views.py` holds
+Both sides make the same views from the same parameters (`tests/views/test_views.py` holds
 them equal): two global and two local views of real tiles, jitter, gray and blur. The
 two are timed in turn; the ratio is of each pair of rounds.
 """

@@ -1,7 +1,8 @@
 # BYOL, ResNet-18, CIFAR-10, 200 epochs: the baseline of LEWEL_B.
-# BYOL (arXiv 2006.07733) is mmpretrain's; sizes and rates for CIFAR are ours.
-# Besides the neck it differs in the teacher: batch statistics, not EMAN's averaged ones,
-# and with accumulative_counts it moves at every batch, LEWEL_B's at every step.
+# BYOL (arXiv 2006.07733) is mmpretrain's. The sizes and rates for CIFAR are our choices.
+# It differs from LEWEL_B in the neck and in the teacher. BYOL's teacher uses the statistics
+# of its batch, not EMAN's averaged ones. With accumulative_counts it moves at every batch;
+# LEWEL_B's teacher moves at every optimiser step.
 #
 #   tools/dist_train.sh configs/byol_r18_cifar10.py 1
 #

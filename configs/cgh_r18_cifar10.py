@@ -1,5 +1,5 @@
 # CGH, ResNet-18, CIFAR-10, 200 epochs.
-# CGH (arXiv 2308.13392); sizes, queue and rates for CIFAR are ours.
+# CGH (arXiv 2308.13392). The sizes, queue and rates for CIFAR are our choices.
 #
 #   tools/dist_train.sh configs/cgh_r18_cifar10.py 1
 #

@@ -1,5 +1,5 @@
 # LEWEL_B with EMAN, ResNet-18, CIFAR-10, 200 epochs.
-# LEWEL (arXiv 2203.14898) on BYOL; sizes and rates for CIFAR are ours.
+# LEWEL (arXiv 2203.14898) on BYOL. The sizes and rates for CIFAR are our choices.
 #
 #   tools/dist_train.sh configs/lewel_b_eman_r18_cifar10.py 1
 #

@@ -1,5 +1,5 @@
 # LEWEL_B with EMAN on a tenth of CIFAR-10, 16 channels wide: small enough for two CPU cores.
-# 5,000 training images (the first 500 of each class) are also the k-NN bank; all
+# The 5,000 training images (the first 500 of each class) are also the k-NN bank. All
 # 10,000 test images are queries.
 #
 #   python tools/train.py configs/lewel_b_eman_r18w16_cifar10_5k.py --amp --data-root DIR

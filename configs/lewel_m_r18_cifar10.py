@@ -1,5 +1,5 @@
 # LEWEL_M, a reconstruction, ResNet-18, CIFAR-10, 200 epochs.
-# LEWEL (arXiv 2203.14898) on MoCo; its authors released no code of this form.
+# LEWEL (arXiv 2203.14898) on MoCo. Its authors released no code of LEWEL_M.
 #
 #   tools/dist_train.sh configs/lewel_m_r18_cifar10.py 1
 #

@@ -1,6 +1,6 @@
 # MoCo-LoGo, ResNet-18, CIFAR-10, 200 epochs.
-# LoGo (arXiv 2203.17205) on FAIR's CIFAR-10 MoCo; crops of the authors' release. As the
-# demo it is meant for one process; on N set num_splits to 8 / N.
+# LoGo (arXiv 2203.17205) on FAIR's CIFAR-10 demo of MoCo, with the crops of LoGo's release.
+# Like the demo it is meant for one process. On N processes set num_splits to 8 / N.
 #
 #   tools/dist_train.sh configs/moco_logo_r18_cifar10.py 1
 #
@@ -14,7 +14,7 @@ _base_ = [
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.06, weight_decay=1e-4),
         }
     )

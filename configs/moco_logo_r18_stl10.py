@@ -1,5 +1,5 @@
 # MoCo-LoGo, ResNet-18, STL-10, 200 epochs, batch 512.
-# Globals of 64, locals of 32 pixels: no source says what LoGo used here.
+# Globals of 64, locals of 32 pixels: our choice. No source says what LoGo used on STL-10.
 #
 #   tools/dist_train.sh configs/moco_logo_r18_stl10.py 1
 #
@@ -23,7 +23,7 @@ model = dict(
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.06, weight_decay=1e-4),
         }
     ),

@@ -1,5 +1,5 @@
 # MoCo-LoGo on a tenth of CIFAR-10, 16 channels wide: small enough for two CPU cores.
-# 5,000 training images (the first 500 of each class) are also the k-NN bank; all
+# The 5,000 training images (the first 500 of each class) are also the k-NN bank. All
 # 10,000 test images are queries.
 #
 #   python tools/train.py configs/moco_logo_r18w16_cifar10_5k.py --amp --data-root DIR
@@ -9,12 +9,13 @@
 _base_ = 'moco_logo_r18_cifar10.py'
 model = dict(
     data_preprocessor=dict(
-        # locals of half the side cost a quarter
+        # local crops of half the side have a quarter of the cost
         views=dict(global_views=dict(scale=(0.2, 1.0)), local_views=dict(size=16)),
     ),
     backbone=dict(stem_channels=16, base_channels=16),
-    # MoCo's own, one linear layer: with the release's two layers without BN all
-    # embeddings became one in the first steps of this run (docs/results/cifar10_5k.md)
+    # MoCo's own projector, one linear layer. With the release's two layers without BN all
+    # embeddings became one vector in the first steps of this run
+    # (docs/results/cifar10_5k.md).
     neck=dict(
         _delete_=True,
         type='LinearNeck',

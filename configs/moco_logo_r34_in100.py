@@ -3,20 +3,20 @@
 #
 #   tools/dist_train.sh configs/moco_logo_r34_in100.py 8 --data-root DIR
 #
-# Not run yet: it needs data and GPUs that its authors do not have.
+# Not run yet: it needs data and GPUs that we do not have.
 _base_ = [
     '_base_/datasets/imagenet100.py',
     '_base_/models/moco_logo_r34.py',
     '_base_/schedules/sgd_cosine_in1k_200e.py',
     '_base_/default_runtime.py',
 ]
-# 127k images: a queue of 65,536 would hold the keys of half of them
+# There are 127k images. A queue of 65,536 would hold the keys of half of them.
 model = dict(queue=dict(length=16384))
 optim_wrapper = dict(
     optimizer=dict(lr=0.06),  # 0.03 per 256 images
     paramwise_cfg=dict(
         custom_keys={
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.06, weight_decay=1e-4),
         }
     ),

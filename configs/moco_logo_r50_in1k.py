@@ -3,7 +3,7 @@
 #
 #   tools/dist_train.sh configs/moco_logo_r50_in1k.py 8 --data-root DIR
 #
-# Not run yet: it needs data and GPUs that its authors do not have.
+# Not run yet: it needs data and GPUs that we do not have.
 _base_ = [
     '_base_/datasets/imagenet.py',
     '_base_/models/moco_logo_r50.py',
@@ -16,7 +16,7 @@ optim_wrapper = dict(
     optimizer=dict(lr=0.03),  # 0.03 per 256 images
     paramwise_cfg=dict(
         custom_keys={
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.03, weight_decay=1e-4),
         }
     ),

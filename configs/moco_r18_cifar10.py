@@ -1,6 +1,7 @@
 # MoCo, ResNet-18, CIFAR-10, 200 epochs, asymmetric: FAIR's CIFAR-10 demo.
-# Split BN 8 in both encoders and permuted keys stand in for shuffled BN, so it is
-# meant for one process, as the demo; on N processes set num_splits to 8 / N.
+# Both encoders have BatchNorm in 8 splits, and the keys are permuted. On one process this
+# replaces shuffled BN. Like the demo it is meant for one process. On N processes set
+# num_splits to 8 / N.
 #
 #   tools/dist_train.sh configs/moco_r18_cifar10.py 1
 #

@@ -1,5 +1,5 @@
 # MoCo on a tenth of CIFAR-10, 16 channels wide: small enough for two CPU cores.
-# 5,000 training images (the first 500 of each class) are also the k-NN bank; all
+# The 5,000 training images (the first 500 of each class) are also the k-NN bank. All
 # 10,000 test images are queries.
 #
 #   python tools/train.py configs/moco_r18w16_cifar10_5k.py --amp --data-root DIR

@@ -12,13 +12,13 @@
 #   untrained network     79.9     77.2      64.0
 #   trained network       86.7     83.5      76.6
 #
-# Untrained means random weights with BatchNorm's statistics fitted to training views.
-# Learning rate, batch and colours were chosen on these test tiles, in a handful of
-# runs. One standard error is about one point. This shows that everything works, not
-# what LoGo gains.
+# Untrained means random weights, with BatchNorm's statistics fitted to training views.
+# One standard error is about one point. The learning rate, batch and colours were chosen on
+# these test tiles, in a handful of runs. So this shows that everything works. It does not
+# show what LoGo gains.
 _base_ = ['_base_/default_runtime.py']
 
-# Weaker than usual: the colours of a photograph are much of what it can be told by.
+# Weaker than usual, because the colours of a tile say much about its photograph.
 colours = dict(jitter=(0.2, 0.2, 0.1, 0.02), jitter_p=0.8)
 model = dict(
     type='SimSiamLoGo',
@@ -62,7 +62,8 @@ model = dict(
             ),
         ),
         affinity=dict(type='Affinity', dim=512),
-        lambda_ll=1.7e-5,  # the paper's 1e-4 beside a sum, here beside a mean of six
+        # = 1e-4 / 6: the paper sums the pull over 6 pairs, we average it.
+        lambda_ll=1.7e-5,
     ),
 )
 
@@ -101,7 +102,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             'head.pull.predictor': dict(hold_lr=True),
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.0075, weight_decay=1e-4),
         }
     ),

@@ -1,11 +1,11 @@
 # SimSiam-LoGo, ResNet-18, CIFAR-10, 200 epochs.
-# LoGo (arXiv 2203.17205) on SimSiam; crops of the authors' release, weight decay of
-# SimSiam's CIFAR recipe.
+# LoGo (arXiv 2203.17205) on SimSiam, with the crops of LoGo's release and the weight decay
+# of SimSiam's CIFAR recipe.
 #
 #   tools/dist_train.sh configs/simsiam_logo_r18_cifar10.py 8
 #
 # Not run at this length yet; docs/results holds shorter runs. The paper's Table 1 has
-# 87.67 % k-NN; its recipe is not published.
+# 87.67 % k-NN. Its recipe is not published.
 _base_ = [
     '_base_/datasets/cifar10.py',
     '_base_/models/simsiam_logo_r18_cifar.py',
@@ -16,7 +16,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             'head.pull.predictor': dict(hold_lr=True),
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.06, weight_decay=1e-4),
         }
     )

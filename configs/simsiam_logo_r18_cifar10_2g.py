@@ -1,4 +1,5 @@
-# Ablation: two global views only; SimSiam in LoGo's loop, with LoGo's crops.
+# Ablation: two global views and no local ones.
+# This is SimSiam in LoGo's loop, with LoGo's global crops.
 #
 #   tools/dist_train.sh configs/simsiam_logo_r18_cifar10_2g.py 1
 #

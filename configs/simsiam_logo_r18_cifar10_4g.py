@@ -1,5 +1,5 @@
 # Ablation: four global views instead of two globals and two locals.
-# As many views as LoGo, none of them local.
+# There are as many views as in LoGo, and none of them is local.
 #
 #   tools/dist_train.sh configs/simsiam_logo_r18_cifar10_4g.py 1
 #

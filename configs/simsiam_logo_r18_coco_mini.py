@@ -1,9 +1,10 @@
-# SimSiam-LoGo, ResNet-18, on the hundred training images of a mini COCO: the first half of
-# configs/detection/mask_rcnn_r18_fpn_coco_mini.py on a CPU, docs/detection.md.
+# SimSiam-LoGo, ResNet-18, on the hundred training images of a mini COCO, on a CPU.
+# configs/detection/mask_rcnn_r18_fpn_coco_mini.py is fine-tuned from its checkpoint
+# (docs/detection.md).
 #
 #   python tools/train.py configs/simsiam_logo_r18_coco_mini.py --amp --data-root DIR/train2017
 #
-# A hundred images teach a network little; this shows the way, not a result.
+# A network learns little from a hundred images. This shows the way, not a result.
 _base_ = 'simsiam_logo_r50_folder.py'
 data_root = 'data/coco_mini/train2017'
 model = dict(
@@ -15,7 +16,7 @@ model = dict(
 )
 global_batch_size = 20
 train_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root))
-# the rate per image of our small CIFAR runs, as there are few steps
+# the rate per image of our small CIFAR runs, because there are few steps
 optim_wrapper = dict(
     optimizer=dict(lr=0.02),
     paramwise_cfg=dict(

@@ -1,5 +1,5 @@
 # SimSiam-LoGo on a tenth of CIFAR-10, 16 channels wide: small enough for two CPU cores.
-# 5,000 training images (the first 500 of each class) are also the k-NN bank; all
+# The 5,000 training images (the first 500 of each class) are also the k-NN bank. All
 # 10,000 test images are queries.
 #
 #   python tools/train.py configs/simsiam_logo_r18w16_cifar10_5k.py --amp --data-root DIR
@@ -10,7 +10,7 @@ _base_ = 'simsiam_logo_r18_cifar10.py'
 model = dict(
     data_preprocessor=dict(
         channels_last=True,  # faster on a CPU
-        # SimSiam's global crops; locals of half the side cost a quarter
+        # SimSiam's global crops; local crops of half the side have a quarter of the cost
         views=dict(global_views=dict(scale=(0.2, 1.0)), local_views=dict(size=16)),
     ),
     backbone=dict(stem_channels=16, base_channels=16),

@@ -3,7 +3,7 @@
 #
 #   tools/dist_train.sh configs/simsiam_logo_r34_in100.py 8 --data-root DIR
 #
-# Not run yet: it needs data and GPUs that its authors do not have.
+# Not run yet: it needs data and GPUs that we do not have.
 _base_ = [
     '_base_/datasets/imagenet100.py',
     '_base_/models/simsiam_logo_r34.py',
@@ -14,7 +14,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             'head.pull.predictor': dict(hold_lr=True),
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.06, weight_decay=1e-4),
         }
     )

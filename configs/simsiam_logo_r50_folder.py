@@ -2,8 +2,9 @@
 #
 #   tools/dist_train.sh configs/simsiam_logo_r50_folder.py 8 --data-root DIR
 #
-# Every image below DIR is used. Without labels there is no k-NN while it trains; see
-# _base_/datasets/folder.py for how to have it. No result: it depends on your images.
+# Every image below DIR is used. Without labels there is no k-NN during training;
+# _base_/datasets/folder.py says how to add it. There is no result, because it would depend
+# on your images.
 _base_ = [
     '_base_/datasets/folder.py',
     '_base_/models/simsiam_logo_r50.py',
@@ -16,7 +17,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             'head.pull.predictor': dict(hold_lr=True),
-            # the regressor's own rate: 0.03 per 256 images, held
+            # the regressor's own rate, constant: 0.03 per 256 images
             'head.affinity': dict(hold_lr=True, lr=0.03, weight_decay=1e-4),
         }
     ),

@@ -4,7 +4,7 @@
 #   tools/dist_train.sh configs/simsiam_r18_cifar10.py 1
 #
 # Not run at this length yet; docs/results holds shorter runs. Public runs of other
-# code reach about 81-82 % k-NN at 200 epochs, under protocols of their own.
+# code reach about 81-82 % k-NN at 200 epochs, with protocols of their own.
 _base_ = [
     '_base_/datasets/cifar10.py',
     '_base_/models/simsiam_r18_cifar.py',

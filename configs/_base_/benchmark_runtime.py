@@ -1,8 +1,8 @@
-# As the pretraining runs, on weights that --pretrained CKPT names.
+# The runtime of the pretraining runs, but with the weights that --pretrained CKPT names.
 _base_ = 'default_runtime.py'
 default_hooks = dict(
     pretrained=dict(type='PretrainedHook'),
-    # there are no views to compare, and a classifier of its own
+    # off: there are no views to compare, and the run trains its own classifier
     collapse=None,
     online_probe=None,
 )

@@ -1,6 +1,7 @@
+# What every run has: hooks, log, device, seed.
 default_scope = 'mmlogo'
 
-# A dict, so that a config that inherits changes one of them and keeps the rest.
+# A dict, so that an inheriting config can change one hook and keep the rest.
 default_hooks = dict(
     runtime_info=dict(type='StepInfoHook'),
     timer=dict(type='IterTimerHook'),
@@ -23,8 +24,8 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# SyncBN becomes an all-reduce BN of ours where the ranks are CPUs.
-# With the scope: the runner looks it up at the root of the registries.
+# On CPU processes SyncBN is replaced by our BatchNorm with an all-reduce. The name has its
+# scope, because the runner looks it up at the root of the registries.
 model_wrapper_cfg = dict(type='mmlogo.AnyDeviceDataParallel')
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)

@@ -3,7 +3,7 @@
 #   tools/dist_train.sh configs/benchmarks/linear_cgh_r50_in1k.py 8 \
 #     --pretrained CKPT --data-root DIR
 #
-# Not run yet: it needs data and GPUs that its authors do not have.
+# Not run yet: it needs data and GPUs that we do not have.
 _base_ = [
     '../_base_/datasets/imagenet_labelled.py',
     '../_base_/models/linear_r50.py',

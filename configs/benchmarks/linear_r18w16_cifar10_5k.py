@@ -1,6 +1,5 @@
-# Linear classification on a tenth of CIFAR-10, for the 16 channels wide networks: CGH's
-# ImageNet protocol. 5,000 training images, the first 500 of each class, as they were
-# pretrained on.
+# Linear classification on a tenth of CIFAR-10, for networks 16 channels wide: CGH's ImageNet
+# protocol. The 5,000 training images (the first 500 of each class) are those of pretraining.
 #
 #   python tools/train.py configs/benchmarks/linear_r18w16_cifar10_5k.py \
 #     --pretrained CKPT --data-root DIR

@@ -1,5 +1,5 @@
 # Linear classification, CIFAR ResNet-18, CIFAR-10: SimSiam's ImageNet protocol, LARS at
-# 0.1 per 256 images. The paper says no other for CIFAR.
+# 0.1 per 256 images. The paper gives no other protocol for CIFAR.
 #
 #   python tools/train.py configs/benchmarks/linear_simsiam_r18_cifar10.py \
 #     --pretrained CKPT --data-root DIR

@@ -1,5 +1,5 @@
 # Linear classification, CIFAR ResNet-18, CIFAR-100: SimSiam's ImageNet protocol, LARS.
-# For a network pretrained on CIFAR-10, whose mean and deviation it keeps.
+# It is for a network pretrained on CIFAR-10. Mean and deviation are those of CIFAR-10.
 #
 #   python tools/train.py configs/benchmarks/linear_simsiam_r18_cifar100.py \
 #     --pretrained CKPT --data-root DIR

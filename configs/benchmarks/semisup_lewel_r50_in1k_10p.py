@@ -1,12 +1,12 @@
 # Fine-tuning on 10 % of ImageNet-1k's labels, ResNet-50: LEWEL's rates.
-# Published lists such as SimCLR's 10percent.txt do as well, by the option
+# You can use a published list instead, such as SimCLR's 10percent.txt:
 # --cfg-options train_dataloader.dataset.listing=FILE
 #
 #   python tools/make_split.py DIR/train data/splits/imagenet_10p.txt --fraction .1
 #   tools/dist_train.sh configs/benchmarks/semisup_lewel_r50_in1k_10p.py 8 \
 #     --pretrained CKPT --data-root DIR
 #
-# Not run yet: it needs data and GPUs that its authors do not have.
+# Not run yet: it needs data and GPUs that we do not have.
 _base_ = [
     '../_base_/datasets/imagenet_split.py',
     '../_base_/models/classifier_r50.py',

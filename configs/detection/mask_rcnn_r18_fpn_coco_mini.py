@@ -1,10 +1,10 @@
-# Mask R-CNN R18-FPN on a hundred images of COCO, minutes on a CPU: the whole way, small.
+# Mask R-CNN R18-FPN on a hundred images of COCO. It takes minutes on a CPU.
 #
 #   python tools/train.py configs/detection/mask_rcnn_r18_fpn_coco_mini.py --pretrained CKPT
 #
 # From scratch: --cfg-options default_hooks.pretrained=None
 _base_ = ['../_base_/detection/mask_rcnn_r50_fpn.py', '../_base_/detection/coco_mini.py']
-# On a CPU nearly all the time goes into the heads of every box: few boxes, 64 channels.
+# Few boxes and 64 channels, because on a CPU the heads of the boxes take nearly all the time.
 model = dict(
     backbone=dict(depth=18),
     neck=dict(in_channels=[64, 128, 256, 512], out_channels=64),

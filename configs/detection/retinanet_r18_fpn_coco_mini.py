@@ -1,5 +1,5 @@
-# RetinaNet R18-FPN on a hundred images of COCO, minutes on a CPU: a dense detector of one
-# stage.
+# RetinaNet R18-FPN, a dense detector of one stage, on a hundred images of COCO. It takes
+# minutes on a CPU.
 #
 #   python tools/train.py configs/detection/retinanet_r18_fpn_coco_mini.py --pretrained CKPT
 _base_ = ['mmdet::_base_/models/retinanet_r50_fpn.py', '../_base_/detection/coco_mini.py']

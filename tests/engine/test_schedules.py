@@ -14,7 +14,7 @@ from mmlogo.config import configs_folder, load_config
 from mmlogo.engine.schedule import WarmUpLR
 from mmlogo.models.parts.clock import Clock
 from mmlogo.models.parts.teacher import Teacher
-from mmlogo.registry import PARAM_SCHEDULERS
+from mmlogo.registry import MODELS, PARAM_SCHEDULERS
 
 EPOCH = 1251  # steps, of 1,281,167 images in batches of 1,024
 
@@ -183,3 +183,33 @@ class TestLARS:
         ):
             (group,) = options(said)
             assert (group['weight_decay'], group['lars_exclude']) == want, said
+
+    def test_the_release_of_lewel_treats_four_gains_as_weights(self):
+        name = 'lewel_b_syncbn_r50_in1k_400e'
+        init_default_scope('mmlogo')
+        model = MODELS.build(load_config(str(configs_folder() / f'{name}.py')).model)
+        treated = {}
+        for suffix in ('', '_released'):
+            cfg = load_config(str(configs_folder() / f'{name}{suffix}.py'))
+            wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+            options = {
+                p: (group['weight_decay'], group.get('lars_exclude', False))
+                for group in wrapper.optimizer.param_groups
+                for p in group['params']
+            }
+            treated[suffix] = {
+                name: options[p] for name, p in model.named_parameters() if p in options
+            }
+        ours, released = treated[''], treated['_released']
+        changed = {name for name in ours if ours[name] != released[name]}
+        assert changed == {
+            f'{part}.layers.1.weight'
+            for part in (
+                'neck.projector',
+                'neck.aligned_projector',
+                'head.predictor',
+                'head.aligned_predictor',
+            )
+        }
+        assert {ours[name] for name in changed} == {(0.0, True)}
+        assert {released[name] for name in changed} == {(1e-6, False)}

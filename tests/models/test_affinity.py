@@ -82,7 +82,8 @@ class TestPairs:
             torch.arange(float(N))[:, None].repeat(1, DIM),
             100 + torch.arange(float(N))[:, None].repeat(1, DIM),
         ]
-        positive, negative = build(noise=0.0).pairs(z, seeds(N))
+        f = build()
+        positive, negative = torch.cat(f.positives(z)), torch.cat(f.negatives(z))
         first, second = (half[:, 0] % 100 for half in negative.chunk(2, dim=1))
         assert torch.equal(second, N - 1 - first)
         first, second = (half[:, 0] % 100 for half in positive.chunk(2, dim=1))
@@ -103,31 +104,71 @@ class TestPairs:
         with pytest.raises(ValueError, match='negatives from another image'):
             build().loss([torch.randn(1, DIM)] * 2, seeds(1))
 
-    def test_noise_is_on_positives_and_belongs_to_the_sample(self, z, seeds):
-        f = build(noise=0.3)
-        positive, negative = f.pairs(z, seeds(N))
-        clean, clean_negative = build(noise=0.0).pairs(z, seeds(N))
-        noise = positive - clean
-        assert torch.equal(negative, clean_negative)
-        half = N
+    @pytest.mark.parametrize('noise_on', ['both', 'positives'])
+    def test_noise_belongs_to_the_embedding(self, z, seeds, noise_on):
+        def seen(f, z, s) -> tuple:
+            """What f is asked in training: (positive, negative), two orders each."""
+            asked = []
+            f.f.scores = lambda *pairs: asked.append(pairs) or (torch.zeros(2),) * 2
+            f.loss(z, s)
+            return asked[0]
+
+        f = build(noise=0.3, noise_on=noise_on)
+        (pos, swapped), negative = seen(f, z, seeds(N))
+        clean = seen(build(noise=0.0), z, seeds(N))
+        noise = pos - clean[0][0]
         # one noise per embedding, the same in both orders
-        torch.testing.assert_close(noise[:half], noise[half:].roll(DIM, dims=1))
+        torch.testing.assert_close(noise, (swapped - clean[0][1]).roll(DIM, dims=1))
         # and another for the other embedding, by more than rounding
-        assert (noise[:half, :DIM] - noise[:half, DIM:]).abs().mean() > 0.01
+        assert (noise[:, :DIM] - noise[:, DIM:]).abs().mean() > 0.01
+        on_negatives = negative[0] - clean[1][0]
+        if noise_on == 'positives':
+            assert torch.equal(negative[0], clean[1][0])
+        else:  # those of the two embeddings, the second of another image
+            torch.testing.assert_close(on_negatives[:, :DIM], noise[:, :DIM])
+            torch.testing.assert_close(on_negatives[:, DIM:], noise[:, DIM:].flip(0))
         mixed = torch.randperm(N)
-        again, _ = f.pairs([v[mixed] for v in z], seeds(N)[mixed])
-        torch.testing.assert_close(again[:half], positive[:half][mixed])
-        assert not torch.equal(f.pairs(z, seeds(N, epoch=1))[0], positive)
+        (again, _), _ = seen(f, [v[mixed] for v in z], seeds(N)[mixed])
+        torch.testing.assert_close(again, pos[mixed])
+        (later, _), _ = seen(f, z, seeds(N, epoch=1))
+        assert (later - pos).abs().mean() > 0.01
 
     def test_noise_has_the_releases_size(self, seeds):
         f = Affinity(dim=64, norm='none', noise=0.3)
-        z = [torch.zeros(512, 64)] * 2
-        noise = f.pairs(z, seeds(512))[0]
-        assert noise.std().item() == pytest.approx(0.3 / math.sqrt(64), rel=0.02)
+        asked = []
+        f.f.scores = lambda *pairs: asked.append(pairs) or (torch.zeros(2),) * 2
+        f.loss([torch.zeros(512, 64)] * 2, seeds(512))
+        for kind in asked[0]:
+            for pairs in kind:
+                assert pairs.std().item() == pytest.approx(0.3 / math.sqrt(64), rel=0.02)
+
+    @pytest.mark.parametrize('noise_on', ['both', 'positives'])
+    def test_the_noise_must_not_tell_pairs(self, noise_on, seeds):
+        """Unrelated embeddings: the pairs differ in nothing but, as released, length."""
+        torch.manual_seed(0)
+        f = Affinity(dim=16, norm_cfg=dict(type='BN1d'), noise_on=noise_on)
+        optimizer = torch.optim.SGD(f.parameters(), lr=0.1, momentum=0.9)
+        omega, knows = [], []
+        for step in range(200):
+            z = [F.normalize(torch.randn(256, 16), dim=1) for _ in range(2)]
+            optimizer.zero_grad()
+            out = f.loss(z, seeds(256, epoch=step))
+            out['loss_affinity'].backward()
+            optimizer.step()
+            omega.append(out['loss_affinity'].item())
+            knows.append(out['auc_affinity'].item())
+        omega, knows = (sum(values[-40:]) / 40 for values in (omega, knows))
+        assert knows == pytest.approx(0.5, abs=0.03)  # of clean pairs nothing, either way
+        if noise_on == 'both':
+            assert omega == pytest.approx(2 * math.log(2), rel=0.03)
+        else:
+            assert omega < 0.9 * 2 * math.log(2)
 
     def test_more_locals_make_all_pairs(self, seeds):
         z = [torch.full((4, DIM), float(i)) for i in range(3)]
-        positive, negative = build(noise=0.0).pairs(z, seeds(4))
+        positive, negative = (
+            torch.cat(make(z)) for make in (build().positives, build().negatives)
+        )
         assert len(positive) == len(negative) == 3 * 2 * 4
         got = {
             (a.item(), b.item())
@@ -164,8 +205,11 @@ class TestNumbers:
         reverse = np.arange(N)[::-1]
         positive = np.concatenate([np.hstack((a, b)), np.hstack((b, a))])
         negative = np.concatenate([np.hstack((a, b[reverse])), np.hstack((b, a[reverse]))])
-        if norm == 'separate_bn':
-            pos, neg = mlp(f, positive), mlp(f, negative)
+        if norm == 'separate_bn':  # a batch for each order of each kind, as released
+            pos, neg = (
+                np.concatenate([mlp(f, order) for order in np.split(pairs, 2)])
+                for pairs in (positive, negative)
+            )
         else:
             both = mlp(f, np.concatenate((positive, negative)))
             pos, neg = both[: 2 * N], both[2 * N :]
@@ -193,7 +237,7 @@ class TestNumbers:
         assert f.push(z).item() == pytest.approx(math.log(2))
 
     def test_cosine_of_locals(self, z, seeds):
-        out = build(noise=0.0).loss(z, seeds(N))
+        out = build().loss(z, seeds(N))
         assert out['cos_ll'].item() == pytest.approx(
             (z[0] * z[1]).sum(1).mean().item(), abs=1e-6
         )
@@ -224,15 +268,16 @@ def test_a_batch_per_label_hides_what_was_learnt(seeds):
     assert separate['auc_affinity'] < joint['auc_affinity'] - 0.05
 
 
-def test_the_logged_auc_is_of_a_mixed_batch(z, seeds):
-    """`separate_bn`: f in evaluation mode, not what it said batch by batch."""
-    f = build(norm='separate_bn', noise=0.0)
+@pytest.mark.parametrize('norm', NORMS)
+def test_the_logged_auc_is_of_clean_pairs_in_evaluation_mode(z, seeds, norm):
+    """Not what f said in training, which knows the noise and, batch by batch, the label."""
+    f = build(norm=norm, noise=3.0)
     for epoch in range(5):
         f.loss(z, seeds(N, epoch=epoch))
-    positive, negative = f.pairs(z, seeds(N))
     out = f.loss(z, seeds(N))
     f.eval()
-    want = auc(*(f.f(pairs).squeeze(1) for pairs in (positive, negative)))
+    pairs = (torch.cat(make(z)) for make in (f.positives, f.negatives))
+    want = auc(*(f.f(kind).squeeze(1) for kind in pairs))
     assert out['auc_affinity'].item() == pytest.approx(want.item())
 
 
@@ -263,6 +308,7 @@ class TestAUC:
     ('changes', 'text'),
     [
         (dict(norm='bn'), "affinity.norm='bn', but it must be one of"),
+        (dict(noise_on='negatives'), "affinity.noise_on='negatives'"),
         (dict(negatives='all'), "affinity.negatives='all'"),
         (dict(objective='hinge'), "affinity.objective='hinge'"),
     ],

@@ -154,9 +154,10 @@ class TestSimSiamLoGo:
         )
         assert not torch.allclose(held, gradient(), rtol=1e-2)
 
-    def test_globals_are_seen_last(self, batch):
+    @pytest.mark.parametrize('make', [simsiam_logo, moco_logo])
+    def test_globals_are_seen_last(self, make, batch):
         """Running statistics lean to the last forward: locals come before."""
-        model = build(simsiam_logo())
+        model = build(make())
         sizes = []
         model.backbone.register_forward_pre_hook(lambda _, x: sizes.append(x[0].shape[-1]))
         losses(model, batch)

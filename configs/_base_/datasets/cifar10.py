@@ -1,8 +1,8 @@
-# CIFAR-10 in memory: 50,000 training images without labels for the loss, with
-# labels as k-NN bank; 10,000 test images as queries.
+# CIFAR-10 in memory. The loss uses the 50,000 training images without their labels. With
+# their labels they are the k-NN bank. The 10,000 test images are the queries.
 data_root = 'data/cifar10'
-# Of all processes; our tools divide it. `train_dataloader.batch_size`, per process, is
-# left out here and wins where it is given.
+# The batch of all processes together; our tools divide it among them. If a config sets
+# `train_dataloader.batch_size`, that is the batch of each process and is used instead.
 global_batch_size = 512
 
 train_dataloader = dict(
@@ -34,7 +34,7 @@ val_evaluator = [
     dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07),
     dict(type='OnlineProbeMetric'),
 ]
-# `tools/test.py` looks closer; see docs/evaluation.md for what each says.
+# `tools/test.py` measures more; docs/evaluation.md says what each metric is.
 test_evaluator = [
     *val_evaluator,
     dict(type='LinearMetric'),

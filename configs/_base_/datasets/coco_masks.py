@@ -1,6 +1,6 @@
-# COCO's polygons as masks, for the dense probes of a backbone: bank and queries are
-# squares of 224 pixels. 400 images each: a classifier of pixels needs no more, and
-# whole feature maps are held in memory.
+# COCO's polygons as masks, for the dense probes of a backbone. The bank and the queries are
+# 400 images each, squares of 224 pixels. A classifier of pixels needs no more images, and
+# whole feature maps are kept in memory.
 data_root = 'data/coco'
 bank_dataloader = dict(
     batch_size=32,

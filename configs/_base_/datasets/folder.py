@@ -1,7 +1,7 @@
 # A folder of images, no labels: every image below `data_root`, at any depth.
 data_root = 'data/images'
-# Of all processes; our tools divide it. `train_dataloader.batch_size`, per process, is
-# left out here and wins where it is given.
+# The batch of all processes together; our tools divide it among them. If a config sets
+# `train_dataloader.batch_size`, that is the batch of each process and is used instead.
 global_batch_size = 256
 
 train_pipeline = [dict(type='LoadImage'), dict(type='MultiCrop')]
@@ -19,6 +19,6 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
-# k-NN needs labels and a flat folder has none: no validation. To have it, add
+# There is no validation, because k-NN needs labels and a folder has none. To have it, add
 # bank_dataloader, val_dataloader, val_cfg and val_evaluator with labelled images, as
 # configs/_base_/datasets/imagenet.py has them.

@@ -1,7 +1,7 @@
-# ImageNet-1k: crops in the workers, colours on the device.
+# ImageNet-1k. Workers cut the crops; the device changes the colours.
 data_root = 'data/imagenet'
-# Of all processes; our tools divide it. `train_dataloader.batch_size`, per process, is
-# left out here and wins where it is given.
+# The batch of all processes together; our tools divide it among them. If a config sets
+# `train_dataloader.batch_size`, that is the batch of each process and is used instead.
 global_batch_size = 512
 
 train_pipeline = [dict(type='LoadImage'), dict(type='MultiCrop')]
@@ -46,7 +46,7 @@ val_evaluator = [
     dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07),
     dict(type='OnlineProbeMetric'),
 ]
-# `tools/test.py` looks closer; see docs/evaluation.md for what each says.
+# `tools/test.py` measures more; docs/evaluation.md says what each metric is.
 test_evaluator = [
     *val_evaluator,
     dict(type='RetrievalMetric'),

@@ -1,4 +1,4 @@
-# ImageNet-100, the 100 classes of CMC: as ImageNet-1k.
+# ImageNet-100, the 100 classes of CMC, with the pipelines of ImageNet-1k.
 _base_ = 'imagenet.py'
 train_dataloader = dict(dataset=dict(type='ImageNet100'))
 bank_dataloader = dict(dataset=dict(type='ImageNet100'))

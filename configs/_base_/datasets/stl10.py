@@ -1,5 +1,5 @@
-# STL-10 in memory: 105,000 images without labels for the loss; 5,000 labelled ones as
-# k-NN bank, 8,000 as queries; 96 x 96.
+# STL-10 in memory, 96 x 96 pixels. The loss uses 105,000 images without labels. 5,000
+# labelled images are the k-NN bank, 8,000 are the queries.
 _base_ = 'cifar10.py'
 data_root = 'data/stl10'
 train_dataloader = dict(

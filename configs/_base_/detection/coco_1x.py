@@ -1,5 +1,5 @@
-# COCO 2017 for 90,000 iterations of 16 images, in detectron2's numbers: what MoCo, SimSiam,
-# LEWEL and CGH report transfer with. mmdet's own 1x is 12 epochs (88,000) at one size.
+# COCO 2017 for 90,000 iterations of 16 images, with detectron2's numbers. MoCo, SimSiam, LEWEL
+# and CGH report transfer with this schedule. mmdet's own 1x is 12 epochs (88,000) at one size.
 _base_ = ['mmdet::_base_/datasets/coco_instance.py', 'fine_tuning.py']
 backend_args = None
 short_sides = (640, 672, 704, 736, 768, 800)

@@ -1,4 +1,5 @@
-# A hundred training images, for 200 iterations of two on a CPU: to see that all of it works.
+# A hundred training images and 200 iterations of two images, for a CPU. It is to see that
+# everything works.
 _base_ = 'coco_1x.py'
 short_sides = (160, 176, 192)
 train_pipeline = [

@@ -1,5 +1,6 @@
-# A detector of mmdet, trained from a backbone that --pretrained CKPT names: by iterations of
-# 16 images, in detectron2's numbers. The scope is mmdet's; parts of ours say theirs.
+# A detector of mmdet, trained from a backbone that --pretrained CKPT names, with detectron2's
+# numbers: iterations of 16 images. The default scope is mmdet's, so parts of mmlogo have
+# `_scope_`.
 _base_ = 'mmdet::_base_/default_runtime.py'
 global_batch_size = 16
 train_cfg = dict(type='IterBasedTrainLoop')
@@ -19,9 +20,10 @@ default_hooks = dict(
     throughput=dict(type='ThroughputHook', _scope_='mmlogo'),
 )
 log_processor = dict(by_epoch=False)
-# SyncBN becomes an all-reduce BN of ours where the ranks are CPUs.
+# On CPU processes SyncBN is replaced by our BatchNorm with an all-reduce.
 model_wrapper_cfg = dict(type='mmlogo.AnyDeviceDataParallel')
 randomness = dict(seed=0)
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-# Without a name, MMEngine gives it the run's: two runs of one process log apart.
+# It has no name, so MMEngine gives it that of the run. Two runs of one process then have
+# logs of their own.
 visualizer = dict(_delete_=True, type='DetLocalVisualizer', vis_backends=vis_backends)

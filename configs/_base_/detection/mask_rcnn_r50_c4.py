@@ -1,5 +1,6 @@
-# Mask R-CNN on res4, with res5 as the head of every box, as MoCo fine-tunes it: images and
-# strides of torchvision's ResNet, nothing frozen, SyncBN, a norm after res5.
+# Mask R-CNN on res4, with res5 as the head of every box, as MoCo fine-tunes it. Images and
+# strides are those of torchvision's ResNet. It has SyncBN and a norm after res5. Nothing is
+# frozen.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50-caffe-c4.py'
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
@@ -24,6 +25,6 @@ model = dict(
             norm_eval=False,
         )
     ),
-    # anchors across the border learn too, as in detectron2 and mmdet's Faster R-CNN C4
+    # anchors across the border are trained, too, as in detectron2 and mmdet's Faster R-CNN C4
     train_cfg=dict(rpn=dict(allowed_border=-1)),
 )

@@ -1,6 +1,6 @@
-# Mask R-CNN on a feature pyramid as InfoMin and LEWEL fine-tune it: a box head of four
-# convolutions and one linear layer; SyncBN in backbone, pyramid, box and mask head; nothing
-# frozen.
+# Mask R-CNN on a feature pyramid as InfoMin and LEWEL fine-tune it. The box head has four
+# convolutions and one linear layer. Backbone, pyramid, box and mask head have SyncBN. Nothing
+# is frozen.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(

@@ -1,5 +1,5 @@
-# VOC trainval07+12, 24,000 iterations of 16 images; test07. AP is the mean over IoU
-# .5:.95 with VOC 2007's eleven points, as detectron2 has it, and AP50, AP75 beside it.
+# VOC trainval07+12, 24,000 iterations of 16 images, tested on test07. AP is the mean over IoU
+# .5:.95 with VOC 2007's eleven points, as in detectron2. AP50 and AP75 are given, too.
 _base_ = ['mmdet::_base_/datasets/voc0712.py', 'fine_tuning.py']
 backend_args = None
 short_sides = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)

@@ -1,4 +1,5 @@
-# CGH (arXiv 2308.13392): BatchNorm per process, keys shuffled among them.
+# CGH (arXiv 2308.13392): BatchNorm is per process,
+# and keys are shuffled among the processes.
 _base_ = '../views/weak_strong.py'
 model = dict(
     type='CGH',

@@ -1,4 +1,4 @@
-# A linear layer on the pooled features of a CIFAR ResNet-18, all of it trained.
+# A linear layer on the pooled features of a CIFAR ResNet-18. All of it is trained.
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(

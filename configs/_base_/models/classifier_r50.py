@@ -1,4 +1,4 @@
-# A linear layer on the pooled features of a ResNet-50, all of it trained.
+# A linear layer on the pooled features of a ResNet-50. All of it is trained.
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(

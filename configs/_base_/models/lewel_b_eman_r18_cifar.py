@@ -1,8 +1,9 @@
 # LEWEL_B with EMAN (arXiv 2203.14898) on the CIFAR ResNet-18.
 _base_ = '../views/byol_pair_cifar.py'
-# torch's own. The release's, Kaiming normal with fan-out, is 3.5 times larger in the last
-# layers, which is all one to its LARS; under SGD the predictor is then too slow, and the
-# features fall into a few directions within a hundred steps (docs/results/cifar10_5k.md).
+# torch's own initial weights. The release's, Kaiming normal with fan-out, are 3.5 times larger
+# in the last layers. With the release's LARS that makes no difference. With SGD the predictor
+# is then too slow, and the features fall into a few directions within a hundred steps
+# (docs/results/cifar10_5k.md).
 init_cfg = dict(
     type='Kaiming',
     layer='Conv2d',

@@ -1,4 +1,5 @@
-# LEWEL_B with EMAN (arXiv 2203.14898): BatchNorm per process, averaged in the teacher.
+# LEWEL_B with EMAN (arXiv 2203.14898): BatchNorm is per process, and the teacher uses the
+# average of the student's statistics.
 _base_ = '../views/byol_pair.py'
 model = dict(
     type='LEWELB',

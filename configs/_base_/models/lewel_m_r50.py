@@ -1,4 +1,5 @@
-# LEWEL_M, a reconstruction on MoCo v2: BatchNorm per process, keys shuffled among them.
+# LEWEL_M, a reconstruction on MoCo v2: BatchNorm is per process,
+# and keys are shuffled among the processes.
 _base_ = '../views/moco_v2_pair.py'
 model = dict(
     type='LEWELM',

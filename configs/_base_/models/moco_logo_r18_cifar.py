@@ -18,7 +18,8 @@ model = dict(
         type='LoGoHead',
         pull=dict(type='InfoNCEPull', temperature=0.1),
         affinity=dict(type='Affinity', dim=128),
-        lambda_ll=8.3e-5,  # the paper's 5e-4 beside a sum, here beside a mean of six
+        # = 5e-4 / 6: the paper sums the pull over 6 pairs, we average it.
+        lambda_ll=8.3e-5,
     ),
     queue=dict(length=4096, dim=128),
     teacher=dict(momentum=0.99),

@@ -1,5 +1,5 @@
-# MoCo-LoGo, ResNet-50, on MoCo v2's network (arXiv 2003.04297). BatchNorm per process:
-# keys are shuffled among the processes, so it wants more than one (or SplitBN).
+# MoCo-LoGo, ResNet-50, on MoCo v2's network (arXiv 2003.04297). BatchNorm is per process,
+# and keys are shuffled among the processes. So it needs more than one process, or SplitBN.
 _base_ = '../views/logo.py'
 model = dict(
     type='MoCoLoGo',
@@ -16,7 +16,8 @@ model = dict(
         type='LoGoHead',
         pull=dict(type='InfoNCEPull', temperature=0.2),
         affinity=dict(type='Affinity', dim=128),
-        lambda_ll=8.3e-5,  # the paper's 5e-4 beside a sum, here beside a mean of six
+        # = 5e-4 / 6: the paper sums the pull over 6 pairs, we average it.
+        lambda_ll=8.3e-5,
     ),
     queue=dict(length=65536, dim=128),
     teacher=dict(momentum=0.999),

@@ -1,4 +1,4 @@
-# MoCo as FAIR's CIFAR-10 demo has it: one linear layer, split BN in both encoders.
+# MoCo as in FAIR's CIFAR-10 demo: a projector of one linear layer, split BN in both encoders.
 _base_ = '../views/moco_v2_pair_cifar.py'
 model = dict(
     type='MoCo',

@@ -31,6 +31,7 @@ model = dict(
             ),
         ),
         affinity=dict(type='Affinity', dim=2048),
-        lambda_ll=1.7e-5,  # the paper's 1e-4 beside a sum, here beside a mean of six
+        # = 1e-4 / 6: the paper sums the pull over 6 pairs, we average it.
+        lambda_ll=1.7e-5,
     ),
 )

@@ -1,5 +1,6 @@
 # SGD, five epochs of warm-up from zero and a cosine, both per iteration: CGH's recipe.
-# No weight decay on norms and biases.
+# There is no weight decay on norms and biases. The release exempts names with 'bn' or 'bias',
+# so the gains of every `downsample.1` and of the hypercolumn's norm decay there.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
@@ -7,7 +8,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_and_bias=dict(weight_decay=0.0)),
 )
 param_scheduler = [
-    # from zero, but MMEngine divides by the first factor
+    # not exactly zero, because MMEngine divides by the first factor
     dict(type='LinearLR', start_factor=1e-6, end=5, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=5, eta_min=0.0, convert_to_iter_based=True),
 ]

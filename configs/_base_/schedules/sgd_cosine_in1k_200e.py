@@ -1,5 +1,5 @@
-# SGD with momentum and a cosine to zero, stepped per epoch, no warm-up; the rate is for
-# a batch of 512 and SimSiam's 0.05 per 256.
+# SGD with momentum and a cosine to zero, stepped per epoch, no warm-up. The rate is
+# SimSiam's 0.05 per 256 images, for a batch of 512.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',

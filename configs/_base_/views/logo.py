@@ -1,5 +1,5 @@
-# LoGo's views (arXiv 2203.17205): two globals of 224, two locals of 96 pixels, crops of the
-# authors' release.
+# LoGo's views (arXiv 2203.17205): two globals of 224 and two locals of 96 pixels. The scales
+# of the crops are those of the authors' release.
 model = dict(
     data_preprocessor=dict(
         views=dict(

@@ -64,9 +64,8 @@ class RelationHead(BaseModule):
     ) -> dict[str, Tensor]:
         """Return the terms of a step, weighed: (1 - alpha) L_con and alpha / 2 each.
 
-        With small crops, H(t_h, s_g) of each is averaged with all that.
-        NOTE: alpha weighs the crops' terms too. They are relations like the others,
-        and the source does not say.
+        Small crops predict the hypercolumn's relations as the query does. The mean over
+        the query and the M crops takes the place of H(t_h, s_g), as in the authors' code.
 
         Args:
             query: The strong view, prepared.
@@ -79,15 +78,18 @@ class RelationHead(BaseModule):
         t_g = relations(k.detach(), queue, self.tau_tg)
         t_h = relations(k_h.detach(), queue_h, self.tau_th)
         gh = relation_cross_entropy(t_g, q_h, queue_h, self.tau_sh)
-        hg = relation_cross_entropy(t_h, q, queue, self.tau_sg)
-        terms = dict(loss_gh=0.5 * alpha * gh, loss_hg=0.5 * alpha * hg)
+        hg = [
+            relation_cross_entropy(t_h, x, queue, self.tau_sg)
+            for x in (q, *(unit(crop) for crop in crops))
+        ]
+        terms = dict(
+            loss_gh=0.5 * alpha * gh,
+            loss_hg=0.5 * alpha * hg[0] / len(hg),
+        )
         if alpha < 1:
             contrast = info_nce(q, k, queue, self.tau)
             contrast = contrast + info_nce(q_h, k_h, queue_h, self.tau)
             terms['loss_contrast'] = (1 - alpha) * contrast
         if crops:
-            local = [
-                relation_cross_entropy(t_h, unit(x), queue, self.tau_sg) for x in crops
-            ]
-            terms['loss_local'] = alpha * torch.stack(local).sum()
-        return {name: term / (1 + len(crops)) for name, term in terms.items()}
+            terms['loss_local'] = 0.5 * alpha * torch.stack(hg[1:]).sum() / len(hg)
+        return terms

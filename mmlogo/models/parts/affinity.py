@@ -53,6 +53,7 @@ def reversed_samples(everyone: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
 
 
 NEGATIVES = dict(reversed=reversed_samples, next=next_samples)
+NOISE_ON = ('both', 'positives')
 
 
 @MODELS.register_module()
@@ -69,9 +70,12 @@ class Affinity(BaseModule):
         norm: What normalises f's hidden layers, as in `Regressor`. Default: 'joint_bn'.
         norm_cfg: Type of f's BatchNorm. Default: SyncBN, which keeps the f of all
             processes one.
-        noise: Strength of the Gaussian noise on positives. Its standard deviation is
-            noise / sqrt(D) per component. Each embedding has its own, the same in both
-            orders of a pair. Default: 0.3.
+        noise: Strength of the Gaussian noise on the embeddings that f learns from. Its
+            standard deviation is noise / sqrt(D) per component. Each embedding has its
+            own, the same in every pair that it is in. Default: 0.3.
+        noise_on: 'both', the default, puts noise on the embeddings of positive and of
+            negative pairs. 'positives' is the authors' release: it leaves negatives
+            clean, so that f can tell pairs by their length alone.
         negatives: The other image of a negative pair. 'reversed', the default, takes
             sample N - 1 - n of the global batch for sample n; 'next' takes sample n + 1.
         objective: 'logistic', the default, is softplus(-f(pos)) + softplus(f(neg)).
@@ -79,7 +83,7 @@ class Affinity(BaseModule):
         init_cfg: Initialisation, as in MMEngine. Default: None.
 
     Raises:
-        ValueError: If `norm`, `negatives` or `objective` is none of its values.
+        ValueError: If `norm`, `noise_on`, `negatives` or `objective` is none of its values.
     """
 
     def __init__(
@@ -90,12 +94,14 @@ class Affinity(BaseModule):
         norm: str = 'joint_bn',
         norm_cfg: dict | None = None,
         noise: float = 0.3,
+        noise_on: str = 'both',
         negatives: str = 'reversed',
         objective: str = 'logistic',
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         for name, value, allowed in (
+            ('noise_on', noise_on, NOISE_ON),
             ('negatives', negatives, NEGATIVES),
             ('objective', objective, OBJECTIVES),
         ):
@@ -109,7 +115,7 @@ class Affinity(BaseModule):
             norm=norm,
             norm_cfg=norm_cfg or dict(type='SyncBN'),
         )
-        self.noise = noise / math.sqrt(dim)
+        self.noise, self.noise_on = noise / math.sqrt(dim), noise_on
         self.pair_up, self.objective = NEGATIVES[negatives], OBJECTIVES[objective]
 
     def loss(
@@ -122,18 +128,19 @@ class Affinity(BaseModule):
             seeds: (N, 3), the samples' seeds.
 
         Returns:
-            loss_affinity; auc_affinity and auc_cosine, the areas under the ROC
-            curve of f and of plain cosine on a mixed batch; cos_ll, the mean
+            loss_affinity; auc_affinity and auc_cosine, the areas under the ROC curve of f
+            as `push` asks it and of plain cosine, on pairs without noise; cos_ll, the mean
             cosine of two locals of an image.
         """
         z_local = [z.detach() for z in z_local]
         with torch.autocast(z_local[0].device.type, enabled=False):
-            positive, negative = self.pairs(z_local, seeds)
-            f_pos, f_neg = self.f.scores(positive, negative)
+            streams = range(NOISE_STREAM, NOISE_STREAM + len(z_local))
+            noise = self.noise * normal(seeds, streams, z_local[0].shape[1])
+            noisy = [z + eps for z, eps in zip(z_local, noise, strict=True)]
+            others = z_local if self.noise_on == 'positives' else noisy
+            f_pos, f_neg = self.f.scores(self.positives(noisy), self.negatives(others))
             omega = self.objective.omega(f_pos, f_neg)
-            return dict(
-                loss_affinity=omega, **self.diagnose(positive, negative, f_pos, f_neg)
-            )
+            return dict(loss_affinity=omega, **self.diagnose(z_local))
 
     def push(self, z_local: Sequence[Float[Tensor, 'N D']]) -> Float[Tensor, '']:
         """Return l_a of equation 5, to be minimised by the encoder. f is a constant.
@@ -141,21 +148,21 @@ class Affinity(BaseModule):
         It is the mean over both orders of all pairs of locals.
         """
         with torch.autocast(z_local[0].device.type, enabled=False):
-            pairs = [torch.cat(pair, dim=1) for pair in itertools.permutations(z_local, 2)]
-            return self.objective.push(self.f.judge(torch.cat(pairs)))
+            return self.objective.push(self.f.judge(torch.cat(self.positives(z_local))))
 
-    def pairs(
-        self, z_local: Sequence[Float[Tensor, 'N D']], seeds: Int64[Tensor, 'N 3']
-    ) -> tuple[Float[Tensor, 'P DD'], Float[Tensor, 'P DD']]:
-        """Return positive and negative pairs, (P, 2D) each, P = M (M - 1) N."""
-        streams = range(NOISE_STREAM, NOISE_STREAM + len(z_local))
-        noise = self.noise * normal(seeds, streams, z_local[0].shape[1])
-        noisy = [z + eps for z, eps in zip(z_local, noise, strict=True)]
-        others = [self.other_image(z) for z in z_local]
-        order = list(itertools.permutations(range(len(z_local)), 2))
-        positive = torch.cat([torch.cat((noisy[a], noisy[b]), dim=1) for a, b in order])
-        negative = torch.cat([torch.cat((z_local[a], others[b]), dim=1) for a, b in order])
-        return positive, negative
+    @staticmethod
+    def positives(z_local: Sequence[Float[Tensor, 'N D']]) -> list[Float[Tensor, 'N DD']]:
+        """Return pairs of two locals of an image: (N, 2D) for each of M (M - 1) orders."""
+        return [torch.cat(pair, dim=1) for pair in itertools.permutations(z_local, 2)]
+
+    def negatives(
+        self, z_local: Sequence[Float[Tensor, 'N D']]
+    ) -> list[Float[Tensor, 'N DD']]:
+        """Return pairs as `positives` does, the second local of another image."""
+        return [
+            torch.cat((first, self.other_image(second)), dim=1)
+            for first, second in itertools.permutations(z_local, 2)
+        ]
 
     def other_image(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
         """Return (N, D) of other samples of the global batch, never the same one.
@@ -172,14 +179,16 @@ class Affinity(BaseModule):
         return own_rows(self.pair_up(everyone))
 
     @torch.no_grad()
-    def diagnose(
-        self, positive: Tensor, negative: Tensor, f_pos: Tensor, f_neg: Tensor
-    ) -> dict[str, Tensor]:
-        """Return auc_affinity, auc_cosine and cos_ll of the pairs that were scored."""
-        if self.f.separate:  # what f knows without the batch's statistics
-            mixed = self.f.judge(torch.cat((positive, negative)))
-            f_pos, f_neg = mixed[: len(positive)], mixed[len(positive) :]
-        cos_pos, cos_neg = (_cosine(pairs) for pairs in (positive, negative))
+    def diagnose(self, z_local: Sequence[Float[Tensor, 'N D']]) -> dict[str, Tensor]:
+        """Return auc_affinity, auc_cosine and cos_ll of pairs without noise.
+
+        f judges them as in `push`. Its scores in training would know the noise, and with
+        'separate_bn' the batch.
+        """
+        positive = torch.cat(self.positives(z_local))
+        negative = torch.cat(self.negatives(z_local))
+        f_pos, f_neg = self.f.judge(torch.cat((positive, negative))).chunk(2)
+        cos_pos, cos_neg = _cosine(positive), _cosine(negative)
         return dict(
             auc_affinity=auc(f_pos, f_neg),
             auc_cosine=auc(cos_pos, cos_neg),

@@ -24,9 +24,9 @@ class Regressor(nn.Sequential):
         dim: D, the length of an embedding.
         hid_channels: Widths of the hidden layers.
         norm: What normalises the hidden layers. With 'joint_bn', positives and negatives
-            pass BatchNorm in one batch. With 'separate_bn' each passes in a batch of its
-            own, so that the batch statistics give the label away. The others are
-            'layer_norm' and 'none'.
+            pass BatchNorm in one batch. 'separate_bn' is the authors' release: each order
+            of each kind passes in a batch of its own, four for two locals, so that the
+            batch statistics give the label away. The others are 'layer_norm' and 'none'.
         norm_cfg: Type of the BatchNorm.
 
     Raises:
@@ -51,16 +51,23 @@ class Regressor(nn.Sequential):
         self.separate = norm == 'separate_bn'
 
     def scores(
-        self, positive: Float[Tensor, 'P DD'], negative: Float[Tensor, 'P DD']
+        self,
+        positive: Sequence[Float[Tensor, 'N DD']],
+        negative: Sequence[Float[Tensor, 'N DD']],
     ) -> tuple[Float[Tensor, ' P'], Float[Tensor, ' P']]:
-        """Score pairs (P, 2D) in training: f(positive) and f(negative), (P,) each.
+        """Score pairs in training: f(positive) and f(negative), (P,) each.
 
-        `norm='separate_bn'` uses separate forward passes, the others one joint pass.
+        Args:
+            positive: P / N orders of pairs, (N, 2D) each.
+            negative: The same number of orders.
         """
+        pairs = (*positive, *negative)
         if self.separate:
-            return self(positive).squeeze(1), self(negative).squeeze(1)
-        joint = self(torch.cat((positive, negative))).squeeze(1)
-        return joint[: len(positive)], joint[len(positive) :]
+            scores = torch.cat([self(one) for one in pairs])
+        else:
+            scores = self(torch.cat(pairs))
+        f_pos, f_neg = scores.squeeze(1).chunk(2)
+        return f_pos, f_neg
 
     def judge(self, pairs: Float[Tensor, 'P DD']) -> Float[Tensor, ' P']:
         """Score pairs (P, 2D) with constant weights and running statistics, (P,).
