@@ -71,10 +71,13 @@ def check_schedules(cfg: Config) -> None:
         unit = 'epoch' if schedule.get('by_epoch', True) else 'iter'
         length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s')
         begin, end = schedule.get('begin', 0), schedule.get('end')
-        if kind == 'LinearLR' and end is not None and end - begin < 2:
+        # An epoch that is converted has as many steps as batches, which nobody knows yet.
+        converted = schedule.get('convert_to_iter_based', False)
+        if kind == 'LinearLR' and end is not None and end - begin < 2 and not converted:
             raise ValueError(
                 f'{name} is for {unit} {begin} to {end}, and MMEngine keeps the first rate '
-                'of one that short for ever; let it last two steps at least, or take it out'
+                'of one that short for ever; let it last two steps at least, set '
+                'convert_to_iter_based=True, or take it out'
             )
         if not length:
             continue

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import mmcv.ops
+import mmengine.registry
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -49,6 +50,8 @@ _PARAMWISE = (
 )
 # Options of a parameter group that are not an optimiser's arguments.
 _GROUP = ('hold_lr', 'lars_exclude')
+# What a hook of another package reads of a group: mmpretrain's SimSiamHook.
+_GROUP_OF = {'mmpretrain': ('fix_lr',)}
 # Keys that a builder takes out before the constructor sees them.
 _BUILDER = (
     'convert_to_iter_based',  # parameter schedulers
@@ -176,7 +179,8 @@ def _check(path: str, node: dict, scope: str) -> Iterator[Problem]:
     if last == 'paramwise_cfg':
         allowed = [*_PARAMWISE]
     elif '.paramwise_cfg.custom_keys.' in path:
-        allowed = ['lr_mult', 'decay_mult', *_GROUP, *_names(torch.optim.SGD.__init__)]
+        of_group = (*_GROUP, *_GROUP_OF.get(scope, ()))
+        allowed = ['lr_mult', 'decay_mult', *of_group, *_names(torch.optim.SGD.__init__)]
     elif path.endswith('.paramwise_cfg.norm_and_bias'):
         allowed = [*_GROUP, *_names(torch.optim.SGD.__init__)]
     elif last == 'optim_wrapper':
@@ -249,8 +253,10 @@ def _registries(scope: str) -> list[Registry]:
             f"the config's scope is {scope!r}, and {error.name} is not installed"
             + (f'; {INSTALL_MMDET}' if scope == 'mmdet' else '')
         ) from error
-    found = [value for value in vars(module).values() if isinstance(value, Registry)]
-    # parents that a package imports come last, as a lookup climbs
+    # A lookup climbs: what a package imports of its parents comes after its own, and the
+    # registries of MMEngine come last, some of which no package has of its own.
+    modules = (module, mmengine.registry)
+    found = [x for m in modules for x in vars(m).values() if isinstance(x, Registry)]
     return sorted(found, key=lambda registry: registry.scope != scope)
 
 

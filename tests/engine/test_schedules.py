@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
+from mmengine.config import Config
+from mmengine.optim import LinearLR, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmlogo import launch
 from mmlogo.config import configs_folder, load_config
+from mmlogo.engine.hooks.start_report import refuse_short_warm_ups
 from mmlogo.engine.schedule import WarmUpLR
 from mmlogo.models.parts.clock import Clock
 from mmlogo.models.parts.teacher import Teacher
@@ -97,6 +101,45 @@ def test_a_momentum_ends_at_one_and_stays():
 def test_a_warm_up_has_steps():
     with pytest.raises(ValueError, match='a warm-up from 0 to 0 has no step'):
         WarmUpLR(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0), end=0)
+
+
+@pytest.mark.parametrize(
+    ('steps', 'expected'),
+    [(2, [0.01, 1, 1]), (5, [0.01, 0.258, 0.505, 0.752, 1, 1])],
+)
+def test_a_warm_up_of_one_epoch_is_one_of_its_steps(steps, expected):
+    cfg = Config(
+        dict(
+            param_scheduler=dict(
+                type='LinearLR', start_factor=0.01, end=1, convert_to_iter_based=True
+            ),
+            train_cfg=dict(max_epochs=3),
+        )
+    )
+    launch.check_schedules(cfg)
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    schedule = LinearLR.build_iter_from_epoch(
+        optimizer=optimizer, start_factor=0.01, end=1, by_epoch=True, epoch_length=steps
+    )
+    refuse_short_warm_ups(SimpleNamespace(param_schedulers=[schedule]))
+    got = []
+    for _ in expected:
+        got.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        schedule.step()
+    assert got == pytest.approx(expected, abs=0.001)
+
+
+def test_a_warm_up_of_one_step_is_refused():
+    """MMEngine never leaves its first rate."""
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    schedule = LinearLR.build_iter_from_epoch(
+        optimizer=optimizer, start_factor=0.01, end=1, by_epoch=True, epoch_length=1
+    )
+    with pytest.raises(ValueError, match=r'LinearLR lasts one step, .* 0\.01 of the full'):
+        refuse_short_warm_ups(SimpleNamespace(param_schedulers=[schedule]))
+    warm_up = WarmUpLR(optimizer, end=1)  # begins at the full rate
+    refuse_short_warm_ups(SimpleNamespace(param_schedulers=[warm_up]))
 
 
 def test_a_schedule_needs_the_length():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
+from mmengine.utils import get_installed_path
 
 from mmlogo.config import load_config
-from mmlogo.launch.lint import check_keys, check_overrides
+from mmlogo.launch.lint import check_keys, check_overrides, find_problems
 
 
 @pytest.fixture
@@ -121,3 +124,50 @@ def test_an_element_of_a_list_is_overridden_by_its_number():
     message = r'val_evaluator is a list; name the element: val_evaluator\.0\.k of KNNMetric'
     with pytest.raises(ValueError, match=message):
         check_overrides(cfg, {'val_evaluator.k': 5})
+
+
+MMPRETRAIN = Path(get_installed_path('mmpretrain')) / '.mim' / 'configs'
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        path.relative_to(MMPRETRAIN).as_posix()
+        for folder in ('simsiam', 'mocov2', 'simclr', 'byol')
+        for path in sorted((MMPRETRAIN / folder).glob('*.py'))
+    ],
+)
+def test_nothing_is_doubted_in_mmpretrains_own_configs(name):
+    cfg = load_config(f'mmpretrain::{name}')
+    assert [problem.text for problem in find_problems(cfg)] == []
+
+
+def test_a_typo_in_a_config_of_mmpretrains_is_named():
+    cfg = load_config('mmpretrain::simsiam/simsiam_resnet50_8xb32-coslr-100e_in1k.py')
+    cfg.optim_wrapper.paramwise_cfg.custom_keys.predictor.fix_rl = True
+    cfg.train_dataloader.collate_fn.type = 'default_colate'
+    found = '\n'.join(problem.text for problem in find_problems(cfg))
+    assert "fix_rl: predictor has no such key; did you mean 'fix_lr'" in found
+    assert (
+        "nothing is registered as 'default_colate'; did you mean 'default_collate'" in found
+    )
+
+
+@pytest.mark.parametrize(
+    ('name', 'typo', 'meant'),
+    [
+        ('simsiam_logo_r18_cifar10', 'nekc', 'neck'),
+        ('simsiam_logo_r18_cifar10', 'num_global', 'num_globals'),
+        ('moco_logo_r18_cifar10', 'nekc', 'neck'),
+        ('moco_r18_cifar10', 'symetric', 'symmetric'),
+        ('lewel_b_eman_r18_cifar10', 'nekc', 'neck'),
+        ('lewel_m_r18_cifar10', 'enqeue', 'enqueue'),
+        ('cgh_r18_cifar10', 'ramp_epohcs', 'ramp_epochs'),
+    ],
+)
+def test_constructors_that_hand_on_still_name_typos(name, typo, meant):
+    """Their `**kwargs` end in a constructor that lists its arguments."""
+    cfg = load_config(f'mmlogo::{name}.py')
+    cfg.model[typo] = cfg.model.get(meant, 1)
+    with pytest.raises(ValueError, match=f"model.{typo}: .*; did you mean '{meant}'"):
+        check_keys(cfg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.device import get_device
 from mmengine.hooks import Hook
+from mmengine.optim import LinearParamScheduler
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -48,6 +49,7 @@ class StartReportHook(Hook):
                 '`count` of the global views'
             )
         refuse_spent_schedules(runner)
+        refuse_short_warm_ups(runner)
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
         if per_process * runner.world_size < 2 or (
             per_process < 2 and any(type(norm) is nn.BatchNorm2d for norm in norms)
@@ -112,6 +114,27 @@ def refuse_spent_schedules(runner) -> None:
                     f'training at {unit} {limit}; resume with the length it had, or '
                     'start a new run from the weights with load_from'
                 )
+
+
+def refuse_short_warm_ups(runner) -> None:
+    """Refuse a linear schedule of one step, whose first rate would stay.
+
+    Whether a warm-up of an epoch has more than one step is known only here.
+
+    Raises:
+        ValueError: If MMEngine would keep the first rate of a schedule for ever.
+    """
+    for schedule in runner.param_schedulers or ():
+        if (
+            isinstance(schedule, LinearParamScheduler)
+            and schedule.total_iters < 1
+            and schedule.start_factor != schedule.end_factor
+        ):
+            raise ValueError(
+                f'{type(schedule).__name__} lasts one step, and MMEngine keeps the first '
+                f'rate of one that short, {schedule.start_factor:g} of the full one, for '
+                'ever; let it last two steps at least, or take it out of param_scheduler'
+            )
 
 
 def describe_views(preprocessor: nn.Module) -> str:
