@@ -25,6 +25,8 @@ from statistics import mean, median
 
 from mmengine.config import Config
 
+from mmlogo.runs import config_file, joined, read_rows
+
 BLOCK = re.compile(
     r'<!-- (?P<kind>results|losses|probes) (?P<what>[^>]*?) -->\n'
     r'(?P<table>.*?)<!-- end -->',
@@ -60,10 +62,6 @@ CONFIGS = {  # names of the configs whose runs those are; a test is of the run's
 DIAGNOSTICS = ('loss', 'auc_', 'cos_', 'push')
 
 
-def read_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def collect(work_dir: Path) -> dict:
     """Everything a table may say of a run that reached its end.
 
@@ -78,11 +76,16 @@ def collect(work_dir: Path) -> dict:
             f'{work_dir} has no runs.jsonl or no */vis_data/scalars.json; give the work '
             'dir of a run with default_hooks.provenance and LocalVisBackend'
         )
-    cfg = Config.fromfile(next(work_dir.glob('*.py')))
-    runs = read_lines(notes)
+    runs = read_rows(notes)
     starts = [run for run in runs if run['event'] == 'start']
     ends = [run for run in runs if run['event'] == 'end']
-    records = [record for log in logs for record in read_lines(log)]
+    config = config_file(work_dir, starts[-1]['command'])
+    if config is None:
+        raise FileNotFoundError(
+            f'{work_dir} has no config (*.py); give the work dir as the run left it'
+        )
+    cfg = Config.fromfile(config)
+    records = joined([read_rows(log) for log in logs])
     steps = [record for record in records if 'lr' in record and 'epoch' in record]
     evaluations = {
         record['step']: {
@@ -212,10 +215,10 @@ def probe(work_dir: Path, kind: str, result: dict) -> dict:
     event = 'test' if kind == 'test' else 'start'
     scalars = {name for where, name in PROBES.values() if where in CONFIGS}
     notes = work_dir / 'runs.jsonl'
-    runs = read_lines(notes) if notes.is_file() else []
+    runs = read_rows(notes) if notes.is_file() else []
     begun = [run for run in runs if run['event'] == event]
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    records = [record for log in logs for record in read_lines(log)]
+    records = joined([read_rows(log) for log in logs])
     found = [x for x in records if scalars & x.keys() and 'epoch' not in x]
     if kind == 'test':  # its log of scalars is one JSON object
         found = [

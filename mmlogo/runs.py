@@ -168,6 +168,44 @@ def read_rows(file: Path) -> list[dict]:
     return rows
 
 
+def config_file(work_dir: Path, command: str) -> Path | None:
+    """Return the config of a run among those in its work dir, None if it has none.
+
+    MMEngine leaves there the config of every run that used the folder.
+
+    Args:
+        work_dir: The work dir.
+        command: The command that started the run. The config is the one that it names;
+            if it names none of them, the newest.
+    """
+    found = sorted(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime_ns)
+    names = {re.split('[/:]', word)[-1] for word in command.split()}
+    named = [path for path in found if path.name in names]
+    return next(reversed(named or found), None)
+
+
+def joined(logs: Sequence[Sequence[dict]]) -> list[dict]:
+    """Return the rows of all parts of a run, oldest first, and no step twice.
+
+    A run that was killed and resumed does some steps again. Of these, and of evaluations
+    that were made again, only the rows of the newer log are kept.
+
+    Args:
+        logs: The rows of each log, the oldest log first.
+    """
+    rows: list[dict] = []
+    for log in logs:
+        begins = min((row['step'] for row in log if 'epoch' in row), default=math.inf)
+        again = {row['step'] for row in log if 'epoch' not in row}
+        rows = [
+            row
+            for row in rows
+            if (row['step'] < begins if 'epoch' in row else row['step'] not in again)
+        ]
+        rows += log
+    return rows
+
+
 def epoch_length(rows: Sequence[Mapping]) -> float:
     """Iterations per epoch of a log, whose lines of training have epoch and step.
 
@@ -225,11 +263,12 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
     }
     notes_file = folder / NOTES
     notes = read_rows(notes_file) if notes_file.is_file() else []
-    configs = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime_ns)
+    commands = [note.get('command', '') for note in notes if note.get('event') == 'start']
+    config = config_file(folder, commands[-1] if commands else '')
     return Run(
         name=name or folder.resolve().name,
         folder=folder,
-        cfg=load_config(str(configs[-1])) if configs else None,
+        cfg=load_config(str(config)) if config else None,
         notes=notes,
         scalars={name: points for name, points in finite.items() if points},
         unit=unit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from helpers import ROOT
 from mmlogo.engine.hooks import provenance
 from mmlogo.evaluation import KNNMetric
 from mmlogo.report import draw_comparison
+from mmlogo.runs import config_file, read_run
 
 spec = importlib.util.spec_from_file_location(
     'results_table', ROOT / '.dev' / 'results_table.py'
@@ -38,8 +40,10 @@ def work_dir(tmp_path: Path) -> Path:
         "val_dataloader = dict(dataset=dict(type='Mine', split='test'))\n"
     )
 
-    def step(epoch: int, loss: float, speed: float) -> dict:
-        return dict(lr=0.1, epoch=epoch, loss=loss, images_per_s=speed, memory_mb=100.2)
+    def step(epoch: int, loss: float, speed: float, step: int) -> dict:
+        return dict(
+            lr=0.1, epoch=epoch, loss=loss, images_per_s=speed, memory_mb=100.2, step=step
+        )
 
     def knn(epoch: int, value: float) -> dict:
         return {'step': epoch} | {f'knn/top1_k{k}': value + k / 1000 for k in (1, 20, 200)}
@@ -47,8 +51,15 @@ def work_dir(tmp_path: Path) -> Path:
     # of an iteration whose number is an epoch's, too
     collapse = {'collapse/top1/global_to_global': 3.0, 'epoch': 1, 'step': 2}
     logs = {
-        '1': [knn(0, 20), step(1, 3, 10), step(2, 2, 30), knn(2, 41.111), collapse],
-        '2': [step(3, 1.5, 20), step(4, 1.25, 20), step(4, 0.75, 20), knn(4, 39.9)],
+        '1': [
+            *(knn(0, 20), step(1, 3, 10, 1), step(2, 2, 30, 4), knn(2, 41.111), collapse),
+            # killed, and done again by the second part
+            *(step(3, 9, 900, 5), step(4, 9, 900, 7)),
+        ],
+        '2': [
+            *(step(3, 1.5, 20, 5), step(4, 1.25, 20, 7), step(4, 0.75, 20, 8)),
+            knn(4, 39.9),
+        ],
     }
     for stamp, records in logs.items():
         file = folder / stamp / 'vis_data' / 'scalars.json'
@@ -57,9 +68,9 @@ def work_dir(tmp_path: Path) -> Path:
     start = dict(event='start', command='train it', seed=3, hardware='a box')
     runs = [
         start | dict(commit='aaa'),
-        dict(event='end', seconds=100.4, cpu_seconds=90.0),
+        dict(event='end', epoch=2, seconds=100.4, cpu_seconds=90.0),
         start | dict(commit='bbb'),
-        dict(event='end', seconds=60.0, cpu_seconds=60.0),
+        dict(event='end', epoch=4, seconds=60.0, cpu_seconds=60.0),
     ]
     (folder / 'runs.jsonl').write_text('\n'.join(map(json.dumps, runs)) + '\n')
     return folder
@@ -77,6 +88,20 @@ def test_a_run_is_collected_over_its_resumes(work_dir):
         4,
         8,
     )
+
+
+@pytest.mark.parametrize('age', [-1, 1])
+def test_the_config_is_the_one_that_the_command_names(work_dir, age):
+    """Another run in the same folder left its own, older or newer."""
+    other = work_dir / 'a_test_of_mine.py'
+    other.write_text('train_cfg = dict(max_epochs=1)\n')
+    now = (work_dir / 'mine.py').stat().st_mtime
+    os.utime(other, (now + age, now + age))
+    notes = work_dir / 'runs.jsonl'
+    notes.write_text(notes.read_text().replace('train it', 'tools/train.py my/mine.py'))
+    assert results_table.collect(work_dir)['config'] == 'mine.py'
+    assert Path(read_run(work_dir).cfg.filename).name == 'mine.py'
+    assert config_file(work_dir, 'train it') == (other if age > 0 else work_dir / 'mine.py')
 
 
 def test_a_command_is_what_another_machine_would_type():
