@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmlogo.engine import knn_loop
 from mmlogo.engine.knn_loop import KNNLoop, _check_same_classes
 from mmlogo.evaluation import KNNMetric
 
@@ -41,7 +43,18 @@ class Identity(nn.Module):
 
 
 @pytest.mark.parametrize('training', [True, False])
-def test_a_model_is_evaluated_and_goes_on_in_the_mode_it_had(training):
+def test_a_model_is_evaluated_and_goes_on_in_the_mode_it_had(training, monkeypatch):
+    """And with rank 0's BatchNorm statistics, those of the checkpoint, for all features."""
+    shared = []
+
+    @contextmanager
+    def broadcast(module):
+        assert module is model
+        shared.append('begun')
+        yield
+        shared.append(f'ended after {len(model.asked)}')
+
+    monkeypatch.setattr(knn_loop, 'broadcast_statistics', broadcast)
     batch = dict(
         inputs=torch.eye(2),
         gt_label=torch.tensor([0, 1]),
@@ -60,6 +73,7 @@ def test_a_model_is_evaluated_and_goes_on_in_the_mode_it_had(training):
     loop = KNNLoop(run, loader, [KNNMetric(k=1)], bank_dataloader=loader)
     assert loop.run() == {'knn/top1_k1': 100.0}
     assert model.asked == [False, False]
+    assert shared == ['begun', 'ended after 2']
     assert model.training is training
     assert model.norm.training is training
     assert (hooks[0], hooks[-1]) == ('before_val', 'after_val')
