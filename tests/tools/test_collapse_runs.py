@@ -51,7 +51,9 @@ def test_a_healthy_run_is_silent_and_measured(lr, tmp_path):
     log, records = run(tmp_path, lr)
     assert 'COLLAPSE' not in log
     assert [record['step'] for record in records] == list(range(12, 97, 12))
-    assert min(record['collapse/rank_share/global'] for record in records) > 10
+    shares = [record['collapse/rank_share/global'] for record in records]
+    assert shares[-1] > 10  # without the stop-gradient it is below 5
+    assert min(shares) > 5  # where the alarm begins; at a rate of 0.5 they vary by 5
 
 
 def test_without_the_stop_gradient_the_alarm_says_so(tmp_path, monkeypatch):
