@@ -47,7 +47,7 @@ class StandIn(MetaPathFinder, Loader):
     """Makes `mmcv._ext` of torchvision's operators, where mmcv has none that load.
 
     Args:
-        halves: Modules of mmdet that were imported without operators.
+        halves: Modules of mmdet that were imported without operators; default: none.
     """
 
     def __init__(self, halves: Sequence[str] = ()) -> None:
