@@ -29,8 +29,8 @@ def publish(
 
     Kept are `state_dict`, but for queues, ramps and momentum copies, and `meta`, in plain
     values, so that torch's safe reader takes it. The name ends with the first eight hex
-    digits of the file's SHA-256, which `torch.hub` and MMEngine check on download. The
-    same checkpoint gives the same file.
+    digits of the file's SHA-256, which `torch.hub` checks on download where `check_hash`
+    is given. The same checkpoint gives the same file.
 
     Args:
         path: A checkpoint of MMEngine's Runner.
