@@ -457,7 +457,7 @@ def test_what_is_refused(pretrained, tmp_path, tiny_tree):
         tool('train', *words)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*that folder has \['net"):
         tool('train', *words, '--pretrained', pretrained.parent / 'no.pth')
-    with pytest.raises(ValueError, match='--pretrained CKPT is loaded, and it was not'):
+    with pytest.raises(ValueError, match='is loaded, and --pretrained was not given'):
         tool('train', *words, '--allow-partial')
     whole = ('--cfg-options', f'load_from={pretrained}')
     with pytest.raises(ValueError, match=r'loads a whole model .* choose one'):

@@ -62,9 +62,8 @@ class StartReportHook(Hook):
             runner.logger.warning(
                 'BatchNorm normalises queries and keys over the whole batch here, so the '
                 'model can lower the loss by reading batch statistics (MoCo, section 3.3). '
-                'Train on '
-                "more processes, or with norm_cfg=dict(type='SplitBN', num_splits=8) in "
-                'backbone and neck'
+                'Train on more processes, or with '
+                "norm_cfg=dict(type='SplitBN', num_splits=8) in backbone and neck"
             )
         rates = sorted(
             {
