@@ -68,9 +68,9 @@ def main() -> int:
     cfg.merge_from_dict(args.cfg_options)
     check_keys(cfg)
     images, titles = read(args.images, args.square)
-    keys = pack_seeds([SeededIndex(n, args.epoch, args.seed) for n in range(len(images))])
+    seeds = pack_seeds([SeededIndex(n, args.epoch, args.seed) for n in range(len(images))])
     specs = parse_views(cfg.model.data_preprocessor.views)
-    draw_views(images, keys, specs, args.out, titles)
+    draw_views(images, seeds, specs, args.out, titles)
     print(args.out)
     return 0
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import shutil
 import statistics
@@ -40,7 +39,7 @@ with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
     from mmlogo.evaluation import Features
     from mmlogo.launch.lint import check_keys
     from mmlogo.report import draw_curves, draw_embedding, draw_views
-    from mmlogo.report.curves import find_scalars, read_scalars
+    from mmlogo.runs import read_run
     from mmlogo.views import SeededIndex, pack_seeds
 
 CONFIG = 'mmlogo::quickstart.py'
@@ -118,16 +117,17 @@ def quickstart(work_dir: Path, options: dict | None = None) -> Result:
     seconds = time.perf_counter() - begun
     raw = raw_pixels(runner)
     draw(runner, work_dir, raw)
-    knn = read_scalars(work_dir).knn
+    run = read_run(work_dir)
+    knn = {a.k: run.scalars[a.scalar] for a in run.accuracies() if a.k is not None}
     return Result(
         raw=raw,
         untrained={k: dict(points)[0.0] for k, points in knn.items()},
         trained={k: points[-1][1] for k, points in knn.items()},
-        images_per_s=images_per_second(work_dir),
+        images_per_s=statistics.median(speed for _, speed in run.scalars['images_per_s']),
         seconds=seconds,
         work_dir=work_dir,
         checkpoint=Path((work_dir / 'last_checkpoint').read_text().strip()),
-        log=next(find_scalars(work_dir).parents[1].glob('*.log')),
+        log=next(work_dir.glob('*/*.log')),
         sizes=(
             len(runner.val_loop.bank_dataloader.dataset),
             len(runner.val_dataloader.dataset),
@@ -193,12 +193,6 @@ def raw_pixels(runner: Runner) -> dict[int, float]:
     )
     scores = metric.compute(bank, query)
     return {k: scores[f'top1_k{k}'] for k in metric.k}
-
-
-def images_per_second(work_dir: Path) -> float:
-    lines = find_scalars(work_dir).read_text().splitlines()
-    speeds = [json.loads(line).get('images_per_s') for line in lines]
-    return statistics.median(speed for speed in speeds if speed is not None)
 
 
 def draw(runner: Runner, work_dir: Path, raw: dict[int, float]) -> None:

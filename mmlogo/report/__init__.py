@@ -1,11 +1,17 @@
-"""Pictures: views, curves, embeddings. Needs matplotlib; maps need scikit-learn.
+"""Pictures of views, logs and features, and a page that has them all.
 
-A page about runs, `mmlogo.report.report`, needs jinja2 as well.
+Needs matplotlib and adjustText; maps of features need scikit-learn, a page jinja2.
 """
 
-from mmlogo.report.comparison import draw_comparison
-from mmlogo.report.curves import draw_curves
+from mmlogo.report.charts import draw_comparison, draw_curves
 from mmlogo.report.embedding import draw_embedding
+from mmlogo.report.report import write_report
 from mmlogo.report.views import draw_views
 
-__all__ = ['draw_comparison', 'draw_curves', 'draw_embedding', 'draw_views']
+__all__ = [
+    'draw_comparison',
+    'draw_curves',
+    'draw_embedding',
+    'draw_views',
+    'write_report',
+]

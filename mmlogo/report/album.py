@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +15,12 @@ from mmlogo.report.theme import DARK, LIGHT, Theme
 
 
 class Picture(NamedTuple):
-    """Of a page: data URIs, of which `dark` may be empty, and what it shows."""
+    """A picture of a page, as data URIs."""
 
     light: str
-    dark: str
+    dark: str  # empty where it is the same on white and on black
     width: int
     height: int
-    alt: str
     pixelated: bool  # small: its pixels stay visible when it is enlarged
 
 
@@ -38,20 +37,19 @@ class Album:
             old.unlink()
         self.folder = folder
 
-    def drawn(self, name: str, alt: str, draw: Callable[[Path, Theme], object]) -> Picture:
-        """What `draw` writes to a path, in light colours and in dark ones."""
-        files = self._path(name), self._path(f'{name}_dark')
-        for file, theme in zip(files, (LIGHT, DARK), strict=True):
-            draw(file, theme)
-        return self._picture(alt, *files)
+    def drawn(
+        self,
+        name: str,
+        draw: Callable[..., object],
+        themes: Sequence[Theme] = (LIGHT, DARK),
+    ) -> Picture:
+        """What `draw` writes to a `path`, in the colours of each `theme`."""
+        files = [self._path(name), self._path(f'{name}_dark')][: len(themes)]
+        for file, theme in zip(files, themes, strict=True):
+            draw(path=file, theme=theme)
+        return self._picture(*files)
 
-    def plain(self, name: str, alt: str, draw: Callable[[Path], object]) -> Picture:
-        """What `draw` writes to a path, the same on white and on black."""
-        file = self._path(name)
-        draw(file)
-        return self._picture(alt, file)
-
-    def pixels(self, name: str, alt: str, pixels: np.ndarray | Tensor) -> Picture:
+    def pixels(self, name: str, pixels: np.ndarray | Tensor) -> Picture:
         """An image: (H, W, 3) uint8, or a tensor (3, H, W) uint8, or float in [0, 1]."""
         if isinstance(pixels, Tensor):
             if pixels.is_floating_point():
@@ -59,18 +57,18 @@ class Album:
             pixels = pixels.permute(1, 2, 0).cpu().numpy()
         file = self._path(name)
         Image.fromarray(np.ascontiguousarray(pixels)).save(file)
-        return self._picture(alt, file)
+        return self._picture(file)
 
     def _path(self, name: str) -> Path:
         safe = ''.join(c if c.isalnum() or c in '-_.' else '_' for c in name)
         return self.folder / f'{safe}.png'
 
     @staticmethod
-    def _picture(alt: str, light: Path, dark: Path | None = None) -> Picture:
+    def _picture(light: Path, dark: Path | None = None) -> Picture:
         with Image.open(light) as image:
             width, height = image.size
         uris = [
             'data:image/png;base64,' + b64encode(file.read_bytes()).decode() if file else ''
             for file in (light, dark)
         ]
-        return Picture(uris[0], uris[1], width, height, alt, max(width, height) <= 96)
+        return Picture(uris[0], uris[1], width, height, max(width, height) <= 96)

@@ -1,95 +1,72 @@
-"""A scalar of several runs over their epochs, one small picture each."""
+"""Charts of what runs logged: of one scalar, of one run, of results side by side."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from adjustText import adjust_text
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
 
-from mmlogo.report.curves import NAMES, label_ends, prepare
 from mmlogo.report.theme import LIGHT, Theme, new_figure
-from mmlogo.runs import Points, Run
+from mmlogo.runs import Points, Run, read_run
 
-SIZE = (4.0, 2.5)  # inches
 _FEW = 3  # with fewer epochs a mean over each would hide more than it shows
-
-# measure -> its title, the text below it
-MEASURES = {
-    'std_ratio': (
-        'Spread',
-        'Standard deviation of a unit feature, over that of a uniform one: 1 is spread '
-        'out, 0 is collapsed to a point.',
-    ),
-    'mean_cosine': (
-        'Mean cosine',
-        'Between features of different images: near 0 is spread out, 1 is collapsed to '
-        'a direction.',
-    ),
-    'rank_me': (
-        'RankMe',
-        'The number of dimensions that are in use, from the entropy of the singular '
-        'values: it falls where dimensions collapse.',
-    ),
-    'alpha_req': (
-        'Alpha-ReQ',
-        'How fast the eigenvalues of the covariance decay: the larger, the fewer '
-        'directions hold most of the variance.',
-    ),
-    'rank_share': (
-        'RankMe, share',
-        'RankMe in per cent of the dimensions there are (of the images measured, if '
-        'fewer).',
-    ),
-    'alignment': (
-        'Alignment',
-        'Mean cosine of two views of one image; the mean cosine of views of different '
-        'images should stay well below it.',
-    ),
-    'top1': (
-        'Retrieval',
-        "How often a view's nearest global view is that of its own image, per cent.",
-    ),
-    'constant': (
-        'Constant channels',
-        'Channels of the backbone that are alike for all images, per cent: dead units.',
-    ),
-    'update': (
-        'Size of a step',
-        "Change of the backbone's last layer by one step, in per cent of its norm.",
-    ),
-}
-CROPS = {
-    'global': 'global crops',
-    'local': 'local crops',
-    'local_to_global': 'local to global',
-    'global_to_global': 'global to global',
-    'backbone': 'backbone',
-}
-TITLES = NAMES | {
+TITLES = {  # of scalars, and of the parts of `collapse/measure/crop`, in this order
+    'loss_gg': 'global to global',
+    'loss_lg': 'local to global',
+    'loss_ll': 'local from local',
+    'loss_affinity': 'affinity regressor',
+    'online_loss': 'online probe',
     'lr': 'learning rate',
     'base_lr': 'learning rate of the base group',
     'images_per_s': 'images per second',
     'data_wait': 'waiting for data, % of a step',
     'memory_mb': 'peak memory, MB',
-    'online_loss': 'online probe',
     'auc_affinity': 'AUC of the affinity',
     'auc_cosine': 'AUC of plain cosine',
     'cos_ll': 'cosine of two local views',
     'push': 'push, unweighted',
     'push_ratio': "push's gradient over the pull's",
+    'std_ratio': 'Spread',
+    'mean_cosine': 'Mean cosine',
+    'rank_me': 'RankMe',
+    'alpha_req': 'Alpha-ReQ',
+    'rank_share': 'RankMe, share',
+    'alignment': 'Alignment',
+    'top1': 'Retrieval',
+    'constant': 'Constant channels',
+    'update': 'Size of a step',
+    'global': 'global crops',
+    'local': 'local crops',
+    'local_to_global': 'local to global',
+    'global_to_global': 'global to global',
 }
 
 
 class Line(NamedTuple):
-    """A run in a chart."""
+    """A line of a chart."""
 
     name: str
-    place: int  # of the run among all, which is its colour
+    place: int  # among all, which is its colour
     points: Points
+
+
+def title_of(scalar: str) -> str:
+    """`learning rate`, `k-NN, k = 20`, `online probe, top 5`, `RankMe, local crops`."""
+    if scalar.startswith('collapse/'):
+        return ', '.join(map(title_of, scalar.split('/')[1:]))
+    probe, is_probe, top = scalar.partition('/top')
+    if is_probe:
+        top, _, k = top.partition('_k')
+        probe = 'online probe' if probe == 'online' else probe.replace('knn', 'k-NN')
+        return f'{probe}, k = {k}' if k else f'{probe}, top {top}'
+    return TITLES.get(scalar, scalar.removeprefix('loss_').replace('_', ' '))
 
 
 def lines_of(runs: Sequence[Run], scalar: str) -> list[Line]:
@@ -99,10 +76,6 @@ def lines_of(runs: Sequence[Run], scalar: str) -> list[Line]:
         for place, run in enumerate(runs)
         if run.scalars.get(scalar)
     ]
-
-
-def title_of(scalar: str) -> str:
-    return TITLES.get(scalar, scalar.removeprefix('loss_').replace('_', ' '))
 
 
 def by_range(lines: Sequence[Line]) -> list[list[Line]]:
@@ -137,6 +110,14 @@ def epoch_means(points: Points) -> Points:
     return [(e - 0.5, float(y[epoch == e].mean())) for e in np.unique(epoch).tolist()]
 
 
+def shared_limits(lines: Iterable[Line], *values: float) -> tuple[float, float]:
+    """Limits that hold every point of charts that stand side by side, and `values`."""
+    every = [*values, *(y for line in lines for _, y in line.points)]
+    low, high = min(every), max(every)
+    margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
 def draw_chart(
     lines: Sequence[Line],
     path: str | os.PathLike,
@@ -154,63 +135,192 @@ def draw_chart(
         lines: At least one, each with at least one point.
         path: File to write; its ending says which kind.
         title: A line above.
-        theme: Colours.
-        unit: Below the axis.
-        steps: Of training, many points an epoch: they are drawn faint below their
-            mean over each epoch, where there are enough epochs.
-        limits: Of the values, so that charts can share them.
-        level: A value to compare with, and its name; drawn dashed.
+        theme: Colours; default: on white.
+        unit: What the axis counts; default: epochs.
+        steps: Whether the points are steps of training, many an epoch; default: no.
+            They are drawn faint below their mean over each epoch, where there are
+            enough epochs.
+        limits: Limits of the values, so that charts can share them; default: what
+            the values take.
+        level: A value to compare with, and its name; drawn dashed; default: none.
     """
-    figure = new_figure(*SIZE, theme)
+    figure = new_figure(4.0, 2.5, theme)
     axes = figure.add_subplot()
-    values = [y for line in lines for _, y in line.points]
-    spread = spreads(values) and limits is None
-    prepare(axes, f'{title} (log)' if spread else title, 10.5, theme)
-    if spread:
-        axes.set_yscale('log')
-    axes.tick_params(labelsize=8)
-    axes.xaxis.label.set(color=theme.faint, fontsize=8)
-    axes.set_xlabel(unit)
-    labels = []
-    for line in lines:
-        colour = theme.shades[line.place % len(theme.shades)]
-        dashes = '-' if line.place < len(theme.shades) else (0, (5, 2))
-        x, y = zip(*line.points, strict=True)
-        last = x[-1]
-        if steps and unit == 'epoch' and last > _FEW:
-            axes.plot(x, y, color=colour, lw=0.6, alpha=0.3, gid=f'{line.name} steps')
-            x, y = zip(*epoch_means(line.points), strict=True)
-        mark: dict[str, Any] = dict(marker='o', ms=3) if len(x) < 25 else {}
-        axes.plot(x, y, color=colour, lw=1.6, ls=dashes, gid=line.name, **mark)
-        labels.append((y[-1], f'{line.name}  {short(y[-1])}', colour))
-    axes.set_xlim(left=0)
-    if level:
-        axes.axhline(level[0], color=theme.faint, lw=0.9, ls=(0, (4, 3)))
-        labels.append((level[0], level[1], theme.faint))
     if limits:
-        axes.set_ylim(*limits)
-    if not spread:
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-    offset = axes.yaxis.get_offset_text()
-    offset.set(color=theme.faint, fontsize=7.5)
-    label_ends(axes, labels, gap=0.095, size=8.5)
+        axes.set_ylim(limits)
+    values = [y for line in lines for _, y in line.points]
+    # on a linear scale most of the values would lie on the axis
+    if limits is None and min(values) > 0 and max(values) > 30 * np.median(values):
+        axes.set_yscale('log')
+        title = f'{title} (log)'
+    steps = steps and unit == 'epoch'
+    levels = [(*level, theme.faint)] if level else []
+    _draw(axes, lines, title, unit, theme, steps=steps, levels=levels)
     figure.savefig(path)
     return figure
 
 
-def spreads(values: Sequence[float]) -> bool:
-    """Whether most of the values would lie on the axis of a linear scale."""
-    return min(values) > 0 and max(values) > 30 * float(np.median(values))
+def draw_curves(
+    work_dir: str | os.PathLike,
+    path: str | os.PathLike,
+    baseline: Mapping[int, float] | None = None,
+) -> Figure:
+    """Draw k-NN accuracy and each loss term over the epochs.
+
+    Args:
+        work_dir: The run's.
+        path: File to write; its ending says which kind.
+        baseline: k -> accuracy of raw pixels, per cent; drawn dashed; default: none.
+
+    Raises:
+        FileNotFoundError: If there is no log in the work dir.
+        ValueError: If it holds neither finite losses nor k-NN accuracies.
+    """
+    run, baseline = read_run(work_dir), baseline or {}
+    losses = [scalar for scalar in run.scalars if scalar.startswith('loss')]
+    if len(losses) > 1 and 'loss' in losses:
+        losses.remove('loss')  # the sum of the others
+    knn = {
+        a.k: run.scalars[a.scalar]
+        for a in run.accuracies()
+        if a.probe == 'knn' and a.top == 1 and a.k is not None
+    }
+    if not losses and not knn:
+        raise ValueError(
+            f'{work_dir} holds neither finite losses nor knn/top1_k* values; give the '
+            'work dir of a training run'
+        )
+    figure = new_figure(8, 3.4, LIGHT)
+    halves = figure.add_gridspec(1, 2 if losses and knn else 1)
+    if knn:
+        lines, levels = [], []
+        for place, (k, points) in enumerate(knn.items()):
+            lines.append(Line(f'k = {k}', place, points))
+            if k in baseline:
+                name = f'raw pixels, {k}: {baseline[k]:.1f}'
+                levels.append((baseline[k], name, LIGHT.shade(place)))
+        title, unit = 'k-NN accuracy on frozen features, %', 'epoch (0: untrained)'
+        axes = figure.add_subplot(halves[0])
+        _draw(axes, lines, title, unit, size=7.5, levels=levels)
+    across = min(2, max(1, len(losses)))
+    grid = halves[-1].subgridspec(max(1, -(-len(losses) // across)), across)
+    for place, scalar in enumerate(losses):
+        axes = figure.add_subplot(grid[place])
+        lines = [Line(scalar, len(LIGHT.shades) - 1, run.scalars[scalar])]  # gray
+        unit = run.unit if place + across >= len(losses) else ''
+        _draw(axes, lines, title_of(scalar), unit, size=6.5, named=False)
+    figure.savefig(path)
+    return figure
 
 
-def short(value: float) -> str:
-    """Three digits, or the whole number of a large one."""
-    return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'
+def draw_comparison(
+    results: Sequence[dict], path: str | os.PathLike, scalar: str = 'knn/top1_k20'
+) -> Figure:
+    """Draw a scalar of every result over epochs and over processor time.
+
+    Args:
+        results: What `.dev/results_table.py add` writes.
+        path: File to write; its ending says which kind.
+        scalar: One that each result's evaluations have; default: k-NN with k = 20.
+
+    Raises:
+        ValueError: If there are more results than colours.
+    """
+    if len(results) > len(LIGHT.shades):
+        raise ValueError(
+            f'{len(results)} runs in one picture, and it has colours for '
+            f'{len(LIGHT.shades)}; draw several'
+        )
+    epochs, minutes = [], []
+    for place, result in enumerate(results):
+        pace = result['cpu_seconds'] / 60 / result['epochs']
+        points = [(float(e), x[scalar]) for e, x in result['evaluations'].items()]
+        epochs.append(Line(result['title'], place, points))
+        paced = [(epoch * pace, value) for epoch, value in points]
+        minutes.append(Line(result['title'], place, paced))
+    figure = new_figure(8, 3.2, LIGHT)
+    left, right = figure.subplots(1, 2, sharey=True)
+    title, unit = f'{scalar}, %, over epochs', 'epoch (0: untrained)'
+    _draw(left, epochs, title, unit, size=7.5, named=False)
+    _draw(right, minutes, 'over minutes of one core', 'CPU minutes', size=7.5)
+    figure.savefig(path)
+    return figure
 
 
-def shared_limits(groups: Mapping[str, Sequence[Line]]) -> tuple[float, float]:
-    """Limits that hold every point of charts that stand side by side."""
-    values = [y for lines in groups.values() for line in lines for _, y in line.points]
-    low, high = min(values), max(values)
-    margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
-    return low - margin, high + margin
+def _draw(
+    axes: Axes,
+    lines: Sequence[Line],
+    title: str,
+    unit: str,
+    theme: Theme = LIGHT,
+    *,
+    size: float = 8.5,
+    steps: bool = False,
+    named: bool = True,
+    levels: Sequence[tuple[float, str, str]] = (),
+) -> None:
+    """Draw lines, and levels (value, name, colour); ticks stay in the background."""
+    axes.set_title(title, loc='left', **theme.bold(1.2 * size))
+    axes.set_xlabel(unit, fontsize=7.5, color=theme.faint)
+    axes.set_facecolor(theme.paper)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.spines[['left', 'bottom']].set_color(theme.rule)
+    axes.tick_params(labelsize=7.5, labelcolor=theme.faint, color=theme.rule, length=2.5)
+    axes.grid(axis='y', color=theme.grid, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if axes.get_yscale() == 'linear':
+        axes.ticklabel_format(axis='y', useMathText=True)
+    axes.yaxis.get_offset_text().set(color=theme.faint, fontsize=7.5)
+    labels = []
+    for name, place, points in lines:
+        colour = theme.shade(place)
+        if steps and points[-1][0] > _FEW:
+            axes.plot(*zip(*points, strict=True), color=colour, lw=0.6, alpha=0.3)
+            points = epoch_means(points)
+        x, y = zip(*points, strict=True)
+        style: dict[str, Any] = dict(marker='o', ms=3) if len(x) < 20 else {}
+        style['ls'] = '-' if place < len(theme.shades) else (0, (5, 2))
+        axes.plot(x, y, color=colour, lw=1.6, gid=name, **style)
+        digits = f'{y[-1]:,.0f}' if abs(y[-1]) >= 1000 else f'{y[-1]:.3g}'
+        labels.append((y[-1], f'{name}: {digits}', colour))
+    for value, name, colour in levels:
+        axes.axhline(value, color=colour, lw=0.9, ls=(0, (4, 3)), gid=name)
+        labels.append((value, name, colour))
+    axes.set_xlim(left=0)
+    if named:
+        _name_ends(axes, labels, theme, size)
+
+
+def _name_ends(
+    axes: Axes, labels: Sequence[tuple[float, str, str]], theme: Theme, size: float
+) -> None:
+    """Write names (value, text, colour) right of the axes, none over another.
+
+    The names are in ink, since some colours of lines are too light to be read, and
+    have a dot in their line's colour.
+    """
+    axes.autoscale(False)
+    right, figure = axes.get_yaxis_transform(), axes.get_figure(root=True)
+    dots, beyond = (
+        offset_copy(right, figure, x=x * size, units='points') for x in (1, 1.8)
+    )
+    # centred while they are moved, so that two at the same place are seen as such
+    style = dict(transform=beyond, ha='center', va='center', **theme.bold(size))
+    names = [axes.text(1, value, text, **style) for value, text, _ in labels]
+    if len(names) > 1:
+        adjust_text(
+            names,
+            ax=axes,
+            only_move='y',
+            avoid_self=False,
+            ensure_inside_axes=False,
+            prevent_crossings=False,
+            force_explode=0.0,
+            expand=(1.0, 1.3),
+            iter_lim=300,  # steps and no seconds: the same bytes every time
+        )
+    for name, (_, _, colour) in zip(names, labels, strict=True):
+        name.set(x=1, ha='left')
+        y = name.get_position()[1]
+        axes.scatter(1, y, 1.8 * size, colour, transform=dots, clip_on=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from matplotlib import colormaps
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
 SIDE = 160  # pixels of the shorter side of a picture
+BICUBIC = InterpolationMode.BICUBIC
 
 
 def pca_colours(maps: Tensor) -> tuple[np.ndarray, float]:
@@ -41,12 +44,10 @@ def pca_colours(maps: Tensor) -> tuple[np.ndarray, float]:
     return colours.reshape(n, h, w, 3), float(pca.explained_variance_ratio_.sum())
 
 
-def enlarge(colours: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """(N, h, w, 3) in [0, 1] to uint8 with a shorter side of `side`, bicubic."""
-    x = Tensor(colours).permute(0, 3, 1, 2)
-    factor = side / min(x.shape[2:])
-    x = F.interpolate(x, scale_factor=factor, mode='bicubic').clamp(0, 1)
-    return x.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
+def enlarge(colours: np.ndarray, side: int = SIDE) -> Tensor:
+    """(N, h, w, 3) in [0, 1] to (N, 3, H, W) with a shorter side of `side`, bicubic."""
+    x = torch.from_numpy(colours).float().permute(0, 3, 1, 2)
+    return resize(x, [side], BICUBIC, antialias=False).clamp(0, 1)
 
 
 def sharpest(maps: Tensor) -> list[int]:
@@ -60,25 +61,20 @@ def sharpest(maps: Tensor) -> list[int]:
     return entropy.argmin(1).tolist()
 
 
-def overlay(image: Tensor, weights: Tensor, side: int = SIDE) -> np.ndarray:
+def overlay(image: Tensor, weights: Tensor, side: int = SIDE) -> Tensor:
     """A map over its image, which is gray and dark: yellow where the map is largest.
 
     Args:
         image: (3, H, W) uint8.
         weights: (h, w); stretched from their least to their largest.
-        side: Of the shorter side of the result, pixels.
+        side: Pixels of the shorter side of the result; default: 160.
 
     Returns:
-        (side, side * W / H, 3) uint8, or the other way round.
+        (3, side, side * W / H) float32 in [0, 1], or the other way round.
     """
-    _, height, width = image.shape
-    factor = side / min(height, width)
-    size = round(height * factor), round(width * factor)
-    gray = image.float().mean(0, keepdim=True)[None] / 255
-    below = F.interpolate(gray, size=size, mode='bilinear')[0, 0, :, :, None].numpy()
-    large = F.interpolate(weights[None, None].float(), size=size, mode='bicubic')
-    heat = large[0, 0, :, :, None].numpy()
-    heat = (heat - heat.min()) / max(float(np.ptp(heat)), 1e-12)
-    colour = np.asarray(colormaps['inferno'](heat[..., 0]))[..., :3]
-    mixed = (0.6 - 0.35 * heat) * below + (0.26 + 0.49 * heat) * colour
-    return (255 * mixed.clip(0, 1)).round().astype(np.uint8)
+    below = resize(image.float().mean(0, keepdim=True) / 255, [side], antialias=False)
+    heat = resize(weights[None].float(), list(below.shape[1:]), BICUBIC, antialias=False)
+    heat = (heat - heat.min()) / (heat.max() - heat.min()).clamp(min=1e-12)
+    colour = torch.from_numpy(colormaps['inferno'](heat[0].numpy())[..., :3])
+    mixed = (0.6 - 0.35 * heat) * below + (0.26 + 0.49 * heat) * colour.permute(2, 0, 1)
+    return mixed.clamp(0, 1).float()

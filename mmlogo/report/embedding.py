@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch.nn.functional as F
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from adjustText import adjust_text
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from mmlogo.report.theme import LIGHT, Theme
+from mmlogo.report.theme import COLOURS, LIGHT, Theme, new_figure
 
-SIZE = (8.0, 5.2)  # inches
-ASPECT = SIZE[0] / SIZE[1]
-APART = 0.045  # between thumbnails, as a share of the width
-GOLDEN = 0.618034  # of a turn between hues, so that neighbours in the list differ
-# Ottosson, "A perceptual color space for image processing", 2020
-_OKLAB = np.array(
-    (
-        (0.3963377774, 0.2158037573),
-        (-0.1055613458, -0.0638541728),
-        (-0.0894841775, -1.2914855480),
-    )
-)
-_LMS_TO_RGB = np.array(
-    (
-        (4.0767416621, -3.3077115913, 0.2309699292),
-        (-1.2684380046, 2.6097574011, -0.3413193965),
-        (-0.0041960863, -0.7034186147, 1.7076147010),
-    )
-)
+MARKERS = 'oD^Xsv*P'  # of every ten classes, which have the colours
 
 
 def embed(features: Tensor) -> np.ndarray:
@@ -71,7 +50,7 @@ def draw_embedding(
     theme: Theme = LIGHT,
     text: float = 1.0,
 ) -> Figure:
-    """Draw a 2-D map of features, each class named at the median of its points.
+    """Draw a 2-D map of features, each class named near the median of its points.
 
     Args:
         features: (N, D).
@@ -79,11 +58,12 @@ def draw_embedding(
         classes: Names.
         path: File to write; its ending says which kind.
         thumbnails: Position in `features` -> (3, H, W) uint8, the images that may
-            be shown; those are that keep clear of names and of one another.
-        title: A line above the map.
-        points: (N, 2), what `embed` made of the features; None makes it here.
-        theme: Colours.
-        text: By what the size of names and points is multiplied.
+            be shown; those are that keep clear of names and of one another; default:
+            none.
+        title: A line above the map; default: none.
+        points: (N, 2), what `embed` made of the features; default: made here.
+        theme: Colours; default: on white.
+        text: By what the size of names and points is multiplied; default: 1.
 
     Raises:
         ValueError: If there is not one label per feature, or one is no class.
@@ -98,66 +78,50 @@ def draw_embedding(
             f'{len(classes)} classes; labels are positions in `classes`'
         )
     points, label = embed(features) if points is None else points, labels.cpu().numpy()
-    points = (points - points.min(0)) / np.ptp(points, axis=0)
-    colours = _colours(len(classes), 0.0 if theme == LIGHT else 0.2)
-    figure = Figure(figsize=SIZE, dpi=200, facecolor=theme.paper)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1 - 0.05 * text if title else 1))
+    figure = new_figure(8.0, 5.2, theme)
+    axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
-    x, y = points.T
-    shades = [colours[i] for i in label]
-    axes.scatter(x, y, s=10 * text, c=shades, alpha=0.75, lw=0, gid='points')
-    present = [i for i in range(len(classes)) if (label == i).any()]
-    half = np.array([(0.0062 * len(classes[i]) + 0.006, 0.02) for i in present]) * text
-    medians = np.array([_medoid(points[label == i]) for i in present])
-    places = _apart(medians, half)
-    thumbnails = thumbnails or {}
-    for n in _spread(points, _in_turns(thumbnails, label), np.hstack((places, half))):
-        picture = OffsetImage(thumbnails[n].permute(1, 2, 0).numpy(), zoom=0.36)
-        frame = dict(ec=colours[label[n]], fc=colours[label[n]], lw=0.8)
-        axes.add_artist(AnnotationBbox(picture, points[n], pad=0.08, bboxprops=frame))
-    for i, at in zip(present, places, strict=True):
-        axes.text(
-            at[0],
-            at[1],
-            classes[i],
-            fontsize=9 * text,
-            fontweight='bold',
-            color=colours[i],
-            ha='center',
-            va='center',
-            zorder=10,
-            path_effects=[withStroke(linewidth=3, foreground=theme.paper)],
-        )
+    axes.margins(0.04)
     if title:
-        figure.text(
-            0.012, 0.955, title, fontsize=9.5 * text, fontweight='bold', color=theme.ink
-        )
+        axes.set_title(title, loc='left', **theme.bold(9.5 * text))
+    present = np.unique(label).tolist()
+    size = 9 * text * min(1.0, (30 / len(present)) ** 0.5)  # many would cover the map
+    names = []
+    for c in present:
+        mine, colour = points[label == c], COLOURS[c % len(COLOURS)]
+        marker = MARKERS[c // len(COLOURS) % len(MARKERS)]
+        x, y = mine.T
+        axes.scatter(x, y, s=10 * text, c=colour, marker=marker, alpha=0.8, lw=0)
+        chip = dict(boxstyle='round,pad=0.15', fc=theme.paper, ec=colour, alpha=0.85)
+        style = dict(ha='center', va='center', zorder=10, **theme.bold(size))
+        x, y = _medoid(mine)
+        names.append(axes.text(x, y, classes[c], bbox=chip, **style))
+    adjust_text(
+        names,
+        ax=axes,
+        avoid_self=False,
+        ensure_inside_axes=False,  # the layout makes room
+        prevent_crossings=False,
+        force_explode=0.0,
+        force_pull=0.0,
+        expand=(1.1, 1.35),
+        iter_lim=100,  # steps and no seconds: the same bytes every time
+    )
+    taken = [name.get_window_extent() for name in names]
+    thumbnails = thumbnails or {}
+    for n in _in_turns(thumbnails, label):
+        picture = OffsetImage(thumbnails[n].permute(1, 2, 0).numpy(), zoom=0.36)
+        colour = COLOURS[label[n] % len(COLOURS)]
+        frame = dict(ec=colour, fc=colour, lw=0.8)
+        box = AnnotationBbox(picture, points[n], pad=0.08, bboxprops=frame)
+        axes.add_artist(box)
+        extent = box.get_window_extent()
+        if extent.padded(14).count_overlaps(taken):
+            box.remove()
+        else:
+            taken.append(extent)
     figure.savefig(path)
     return figure
-
-
-def _colours(count: int, lighter: float = 0.0) -> list[str]:
-    """Hues all round at three depths of Oklch, all dark enough to be read on white.
-
-    `lighter` is added to the lightness, for black.
-    """
-    shades = []
-    for i in range(count):
-        lightness, hue = (
-            (0.5, 0.62, 0.56)[i % 3] + lighter,
-            2 * math.pi * (0.07 + i * GOLDEN),
-        )
-        a, b = 0.135 * math.cos(hue), 0.135 * math.sin(hue)
-        lms = (lightness + _OKLAB @ (a, b)) ** 3
-        linear = (_LMS_TO_RGB @ lms).clip(0, 1)
-        srgb = np.where(
-            linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
-        )
-        r, g, b = srgb.clip(0, 1).tolist()
-        shades.append(to_hex((r, g, b)))
-    return shades
 
 
 def _in_turns(allowed: Iterable[int], label: np.ndarray) -> list[int]:
@@ -170,38 +134,7 @@ def _in_turns(allowed: Iterable[int], label: np.ndarray) -> list[int]:
     return sorted(turn, key=turn.__getitem__)
 
 
-def _spread(points: np.ndarray, allowed: Iterable[int], taken: np.ndarray) -> list[int]:
-    """Allowed points, in their order, that keep clear of names and of each other."""
-    chosen: list[int] = []
-    for n in allowed:
-        near = np.abs(points[chosen] - points[n]) < (APART, APART * ASPECT)
-        covered = np.abs(taken[:, :2] - points[n]) < taken[:, 2:] + (0.016, 0.016 * ASPECT)
-        if not near.all(axis=1).any() and not covered.all(axis=1).any():
-            chosen.append(n)
-    return chosen
-
-
 def _medoid(points: np.ndarray) -> np.ndarray:
     """The point nearest to the median: a median can lie where nothing is."""
     distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
     return points[distance.argmin()]
-
-
-def _apart(places: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Centres (N, 2) of boxes of half sizes (N, 2), moved until none covers another."""
-    places = places.copy()
-    for _ in range(200):
-        moved = False
-        for a in range(len(places)):
-            for b in range(a):
-                gap = places[a] - places[b]
-                overlap = half[a] + half[b] - np.abs(gap)
-                if (overlap > 0).all():
-                    axis = 1 if overlap[1] <= overlap[0] else 0
-                    shift = 0.5 * overlap[axis] * (1.0 if gap[axis] >= 0 else -1.0)
-                    places[a, axis] += shift
-                    places[b, axis] -= shift
-                    moved = True
-        if not moved:
-            break
-    return places

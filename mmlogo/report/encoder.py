@@ -31,16 +31,9 @@ class Samples(NamedTuple):
 
     images: Tensor  # (N, 3, H, W) uint8 RGB
     labels: Tensor  # (N,) int64
-    index: Tensor  # type: ignore[assignment]  # (N,) int64, in the set; hides tuple.index
+    places: list[int]  # in the set
     classes: tuple[str, ...]
     total: int  # of the set
-
-    def take(self, positions: Sequence[int]) -> Samples:
-        """The samples at some positions, in that order."""
-        at = torch.tensor(list(positions), dtype=torch.int64)
-        return self._replace(
-            images=self.images[at], labels=self.labels[at], index=self.index[at]
-        )
 
     def name(self, position: int) -> str:
         """The class of a sample."""
@@ -53,8 +46,8 @@ def read_samples(cfg: Config, loader: str, most: int) -> Samples:
     Nothing is downloaded.
 
     Args:
-        cfg: With `loader`, such as 'val_dataloader'.
-        loader: Name of a dataloader of evaluation, whose images are labelled.
+        cfg: The config, with `loader`.
+        loader: Name of a dataloader of evaluation, such as 'val_dataloader'.
         most: No more than so many images.
 
     Raises:
@@ -72,9 +65,14 @@ def read_samples(cfg: Config, loader: str, most: int) -> Samples:
         dataset_cfg['download'] = False
     dataset = DATASETS.build(dataset_cfg)
     classes = tuple((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
-    positions = evenly(len(dataset), most)
-    items = [dataset[position] for position in positions]
-    images = [_image(item) for item in items]
+    places = evenly(len(dataset), most)
+    images, labels = [], []
+    for place in places:
+        item = dataset[place]
+        views = item['inputs']
+        images.append(views[0] if isinstance(views, (list, tuple)) else views)
+        packed = 'gt_label' not in item
+        labels.append(int(item['data_samples'].gt_label if packed else item['gt_label']))
     if (
         not classes
         or any(image.dtype != torch.uint8 for image in images)
@@ -84,24 +82,7 @@ def read_samples(cfg: Config, loader: str, most: int) -> Samples:
             f'{dataset_cfg["type"]} of {loader} gives no labelled uint8 images of one '
             "size; end its pipeline with dict(type='PackImage') after a crop"
         )
-    return Samples(
-        torch.stack(images),
-        torch.tensor([_label(item) for item in items]),
-        torch.tensor(positions),
-        classes,
-        len(dataset),
-    )
-
-
-def _image(item: Any) -> Tensor:
-    inputs = item['inputs']
-    return inputs[0] if isinstance(inputs, (list, tuple)) else inputs
-
-
-def _label(item: Any) -> int:
-    if 'gt_label' in item:
-        return int(item['gt_label'])
-    return int(item['data_samples'].gt_label)
+    return Samples(torch.stack(images), torch.tensor(labels), places, classes, len(dataset))
 
 
 def evenly(total: int, most: int) -> list[int]:
@@ -234,9 +215,10 @@ def find_checkpoint(work_dir: Path, name: str | None = None) -> Path | None:
     Raises:
         FileNotFoundError: If `name` is not there.
     """
+    found = sorted(work_dir.glob('*.pth'), key=lambda path: path.stat().st_mtime_ns)
     if name is not None:
         if not (work_dir / name).is_file():
-            near = sorted(path.name for path in work_dir.glob('*.pth'))
+            near = sorted(path.name for path in found)
             raise FileNotFoundError(
                 f'there is no checkpoint {name} in {work_dir}; '
                 + (f'that folder has {near}' if near else 'that folder has none')
@@ -247,9 +229,7 @@ def find_checkpoint(work_dir: Path, name: str | None = None) -> Path | None:
         newest = work_dir / Path(note.read_text().strip()).name
         if newest.is_file():
             return newest
-    return max(
-        work_dir.glob('*.pth'), key=lambda path: path.stat().st_mtime_ns, default=None
-    )
+    return found[-1] if found else None
 
 
 def choose_checkpoints(
@@ -258,7 +238,7 @@ def choose_checkpoints(
     """A checkpoint for each work dir, from what the command line said.
 
     Args:
-        work_dirs: Of the runs.
+        work_dirs: Those of the runs.
         given: Nothing, for the newest of each; one name that every work dir has; or
             a path or a name for each, in their order.
 

@@ -2,51 +2,64 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from matplotlib import color_sequences
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+# ten that colour-blind readers tell apart; not all can be read on every paper
+COLOURS = tuple(map(to_hex, color_sequences['petroff10']))
+_BLUE, _AMBER, _RED, _GREY, _PURPLE, _BROWN, _ORANGE, _SAND, _SLATE, _CYAN = COLOURS
 
 
 class Theme(NamedTuple):
     """One set of colours; `shades` are of runs, in their order."""
 
-    name: str
     paper: str
     ink: str
     faint: str
     rule: str
     grid: str
     shades: tuple[str, ...]
-    roles: dict[str, str]  # of views
+
+    def shade(self, place: int) -> str:
+        """The colour of the run at a place."""
+        return self.shades[place % len(self.shades)]
+
+    def bold(self, size: float, colour: str | None = None) -> dict[str, Any]:
+        """A text's style, in ink if no colour is given."""
+        return dict(fontsize=size, fontweight='bold', color=colour or self.ink)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Of views, blue and orange."""
+        return {'global': self.shades[0], 'local': self.shades[1]}
 
 
 LIGHT = Theme(
-    name='light',
     paper='#ffffff',
     ink='#22262b',
     faint='#6b727b',
     rule='#b9bec5',
     grid='#e6e8eb',
-    shades=('#1d4f91', '#d1590c', '#3b7d4f', '#7b4b94', '#8a6d1f', '#4b8a99'),
-    roles={'global': '#1d4f91', 'local': '#d1590c'},
+    shades=(_BLUE, _ORANGE, _PURPLE, _BROWN, _RED, _SLATE),
 )
 DARK = Theme(
-    name='dark',
     paper='#181b1f',
     ink='#e6e8ea',
     faint='#9da4ac',
     rule='#4a5159',
     grid='#2a2f35',
-    shades=('#7fb0f0', '#f0954f', '#77c08e', '#c39ade', '#d1b35c', '#84c3d1'),
-    roles={'global': '#7fb0f0', 'local': '#f0954f'},
+    shades=(_BLUE, _ORANGE, _CYAN, _AMBER, _GREY, _SAND),
 )
 
 
-def new_figure(width: float, height: float, theme: Theme, dpi: int = 200) -> Figure:
+def new_figure(width: float, height: float, theme: Theme) -> Figure:
     """A figure of so many inches whose axes find their own places."""
     layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
-    figure = Figure(figsize=(width, height), dpi=dpi, facecolor=theme.paper, layout=layout)
+    figure = Figure(figsize=(width, height), dpi=200, facecolor=theme.paper, layout=layout)
     FigureCanvasAgg(figure)
     return figure

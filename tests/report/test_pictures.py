@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import GLOBAL, KEYS, LOCAL, SPECS, outlines
+from matplotlib.offsetbox import AnnotationBbox
 
 from mmlogo.report import draw_curves, draw_embedding, draw_views
-from mmlogo.report.curves import find_scalars, read_scalars
-from mmlogo.report.embedding import _apart, embed
+from mmlogo.report.embedding import embed
 from mmlogo.report.views import COLOURS, make_view
 from mmlogo.views import MultiCropPreprocessor
 from mmlogo.views.draw import draw_boxes
@@ -42,8 +42,8 @@ def test_views_are_those_of_the_preprocessor(images):
     trained_on = preprocessor(dict(inputs=images, seeds=KEYS), True)['inputs']
     for place, spec in enumerate(SPECS):
         for n in range(len(images)):
-            shown, _, _ = make_view(images[n], KEYS[n], place, spec)
-            torch.testing.assert_close(shown, trained_on[place][n])
+            shown = make_view(images[n], KEYS[n], place, spec)
+            torch.testing.assert_close(shown.pixels, trained_on[place][n])
 
 
 def test_every_view_is_shown(images, tmp_path):
@@ -52,7 +52,7 @@ def test_every_view_is_shown(images, tmp_path):
     assert len(shown) == 1 + len(SPECS)
     np.testing.assert_allclose(shown[0], images[0].permute(1, 2, 0) / 255, rtol=1e-6)
     for place, spec in enumerate(SPECS):
-        view = make_view(images[0], KEYS[0], place, spec)[0]
+        view = make_view(images[0], KEYS[0], place, spec).pixels
         np.testing.assert_array_equal(shown[1 + place], view.permute(1, 2, 0))
 
 
@@ -65,10 +65,10 @@ def test_images_of_several_sizes_and_globals_only(tmp_path):
     assert [set(row) for row in outlines(figure)] == [{'g1'}, {'g1'}]
 
 
-@pytest.mark.parametrize(('keys', 'titles'), [(KEYS[:1], None), (KEYS, ['one'])])
-def test_one_key_and_title_per_image(images, keys, titles, tmp_path):
+@pytest.mark.parametrize(('seeds', 'titles'), [(KEYS[:1], None), (KEYS, ['one'])])
+def test_one_row_of_seeds_and_one_title_per_image(images, seeds, titles, tmp_path):
     with pytest.raises(ValueError, match='exactly one of its'):
-        draw_views(images, keys, SPECS, tmp_path / 'views.png', titles)
+        draw_views(images, seeds, SPECS, tmp_path / 'views.png', titles)
 
 
 @pytest.fixture
@@ -103,48 +103,42 @@ def work_dir(tmp_path):
     return tmp_path
 
 
-def test_scalars_are_read_from_the_newest_run(work_dir):
-    scalars = read_scalars(work_dir)
-    assert find_scalars(work_dir).parts[-3] == '20200102_000000'
-    assert scalars.knn == {
-        1: [(0, 30), (1, 40), (2, 50)],
-        20: [(0, 25), (1, 45), (2, 55)],
-    }
-    assert scalars.losses == {
-        'loss_gg': [(0.5, -0.25), (1, -0.5), (2, -0.75)],
-        'loss_ll': [(0.5, 2e-5), (1, 1e-5), (2, 3e-5)],
-    }
-
-
 def test_curves_show_the_numbers_of_the_log(work_dir, tmp_path):
     figure = draw_curves(work_dir, tmp_path / 'curves.png', {1: 20.0})
     lines = {line.get_gid(): line for axes in figure.axes for line in axes.lines}
-    assert list(lines['knn k=1'].get_ydata()) == [30, 40, 50]
-    assert list(lines['knn k=20'].get_xdata()) == [0, 1, 2]
-    assert list(lines['loss_gg'].get_ydata()) == [-0.25, -0.5, -0.75]
-    # drawn in units of 1e-5, which its title says
-    np.testing.assert_allclose(lines['loss_ll'].get_ydata(), [2, 1, 3])
-    assert '10^{-5}' in lines['loss_ll'].axes.get_title(loc='left')
-    assert set(lines['raw k=1'].get_ydata()) == {20}
-    assert 'raw k=20' not in lines
+    # not the sum of the losses; of the raw pixels what was given
+    assert set(lines) == {'k = 1', 'k = 20', 'loss_gg', 'loss_ll', 'raw pixels, 1: 20.0'}
+    for name, points in {
+        'k = 1': [(0, 30), (1, 40), (2, 50)],
+        'k = 20': [(0, 25), (1, 45), (2, 55)],
+        'loss_gg': [(0.5, -0.25), (1, -0.5), (2, -0.75)],
+        'loss_ll': [(0.5, 2e-5), (1, 1e-5), (2, 3e-5)],
+    }.items():
+        assert list(map(tuple, lines[name].get_xydata())) == points
+    # its axis counts in units of 1e-5, and says so
+    unit = lines['loss_ll'].axes.yaxis.get_offset_text().get_text()
+    assert '10^{\N{MINUS SIGN}5}' in unit
+    assert set(lines['raw pixels, 1: 20.0'].get_ydata()) == {20}
     assert (tmp_path / 'curves.png').stat().st_size > 0
 
 
 def test_a_run_without_validation_and_with_one_loss(tmp_path):
-    file = tmp_path / 'scalars.json'
+    file = tmp_path / '1' / 'vis_data' / 'scalars.json'
+    file.parent.mkdir(parents=True)
     file.write_text('{"loss": 1.5, "epoch": 1, "step": 4}\n')
-    figure = draw_curves(file, tmp_path / 'curves.png')
+    figure = draw_curves(tmp_path, tmp_path / 'curves.png')
     (axes,) = figure.axes
     assert list(axes.lines[0].get_ydata()) == [1.5]
 
 
 def test_nothing_to_draw_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'vis_data/scalars\.json'):
-        read_scalars(tmp_path)
-    file = tmp_path / 'scalars.json'
+        draw_curves(tmp_path, tmp_path / 'curves.png')
+    file = tmp_path / '1' / 'vis_data' / 'scalars.json'
+    file.parent.mkdir(parents=True)
     file.write_text('{"lr": 0.1, "epoch": 1, "step": 1}\n')
     with pytest.raises(ValueError, match='neither finite losses nor'):
-        read_scalars(file)
+        draw_curves(tmp_path, tmp_path / 'curves.png')
 
 
 @pytest.fixture
@@ -172,16 +166,24 @@ def test_the_map_names_its_classes(clusters, tmp_path):
     figure = draw_embedding(features, labels, names, path, thumbnails, 'a map')
     (axes,) = figure.axes
     assert {text.get_text() for text in axes.texts} == {'red', 'green', 'blue'}
-    assert len(axes.collections[0].get_offsets()) == len(features)
+    assert sum(len(points.get_offsets()) for points in axes.collections) == len(features)
     assert path.stat().st_size > 0
 
 
-def test_names_do_not_cover_each_other():
-    half = np.full((4, 2), (0.1, 0.02))
-    places = _apart(np.full((4, 2), 0.5) + 1e-3 * np.arange(4)[:, None], half)
-    for a in range(4):
-        for b in range(a):
-            assert (np.abs(places[a] - places[b]) >= 2 * half[0] - 1e-6).any()
+def test_names_do_not_cover_each_other(tmp_path):
+    """Nor pictures names, where four classes lie in one place."""
+    labels = torch.arange(4).repeat_interleave(2)
+    points = np.vstack((np.full((7, 2), 0.5) + 1e-3 * np.arange(7)[:, None], [[1, 1]]))
+    thumbnails = {n: torch.zeros(3, 32, 32, dtype=torch.uint8) for n in range(8)}
+    names, path = ('airplane', 'automobile', 'bird', 'cat'), tmp_path / 'map.png'
+    figure = draw_embedding(labels, labels, names, path, thumbnails, points=points)
+    (axes,) = figure.axes
+    pictures = [a for a in axes.artists if isinstance(a, AnnotationBbox)]
+    assert pictures
+    extents = [artist.get_window_extent() for artist in (*axes.texts, *pictures)]
+    assert len(axes.texts) == 4
+    for n, extent in enumerate(extents):
+        assert extent.count_overlaps(extents[:n]) == 0
 
 
 def test_a_map_refuses_what_it_cannot_show(clusters, tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +17,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import CHANNELS, GLOBAL, KEYS, LOCAL, ROOT, SPECS, outlines, tool, write_config
+from matplotlib.colors import to_rgb
 from PIL import Image
+from skimage.color import deltaE_ciede2000, xyz2lab
+from skimage.color.colorconv import xyz_from_rgb
 from torch import nn
 
 from mmlogo.config import load_config
@@ -32,7 +37,7 @@ from mmlogo.report.charts import (
 )
 from mmlogo.report.dense import enlarge, overlay, pca_colours, sharpest
 from mmlogo.report.relations import draw_relations, relations_of
-from mmlogo.report.report import look_at, merged, write_report
+from mmlogo.report.report import read, write_report
 from mmlogo.report.theme import DARK, LIGHT
 from mmlogo.report.views import draw_crops
 from mmlogo.runs import Run, duration, epoch_length, read_run, read_runs
@@ -48,6 +53,18 @@ SECTIONS = (
     'dense',
     'alignment',
 )
+# Machado et al., 2009, "A physiologically-based model for simulation of color vision
+# deficiency": linear RGB as seen without the cones for green, and for red
+DEUTERANOPIA = [
+    [0.367322, 0.860646, -0.227968],
+    [0.280085, 0.672501, 0.047413],
+    [-0.011820, 0.042940, 0.968881],
+]
+PROTANOPIA = [
+    [0.152286, 1.052583, -0.204868],
+    [0.114503, 0.786281, 0.099216],
+    [-0.003882, -0.048116, 1.051998],
+]
 VOID = {'meta', 'img', 'source', 'br', 'hr', 'link', 'input'}
 
 
@@ -256,6 +273,12 @@ class TestRuns:
         assert [duration(s) for s in (48, 1323, 7500)] == ['48 s', '22 min', '2 h 5 min']
 
 
+def linear(colours: Sequence[str]) -> np.ndarray:
+    """(N, 3) linear RGB of colours in sRGB."""
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
 class TestCharts:
     def test_a_chart_shows_the_numbers_of_the_log(self, work_dir, tmp_path):
         lines = lines_of([read_run(work_dir)], 'knn/top1_k20')
@@ -296,10 +319,40 @@ class TestCharts:
 
     def test_charts_of_a_measure_share_their_axis(self):
         low, high = shared_limits(
-            {'x': [Line('a', 0, [(0, 1.0), (1, 3.0)])], 'y': [Line('b', 1, [(0, 5.0)])]}
+            [Line('a', 0, [(0, 1.0), (1, 3.0)]), Line('b', 1, [(0, 5.0)])]
         )
         assert low < 1
         assert high > 5
+
+    def test_names_at_the_ends_do_not_cover_each_other(self, tmp_path):
+        values = (0.5, 0.5, 0.5, 0.501, 0.9)  # the first run's lines lie on each other
+        lines = [Line(f'run {n}', n, [(0, 0.1), (1, y)]) for n, y in enumerate(values)]
+        axes = draw_chart(lines, tmp_path / 'a.png', 'loss').axes[0]
+        names = [text.get_window_extent() for text in axes.texts]
+        assert len(names) == 5
+        for n, name in enumerate(names):
+            assert name.count_overlaps(names[:n]) == 0
+            assert name.x0 == names[0].x0 > axes.get_window_extent().x1
+
+    @pytest.mark.parametrize('theme', [LIGHT, DARK])
+    def test_colours_are_seen_on_the_paper(self, theme):
+        """A contrast of 3 for lines and of 4.5 for words, as WCAG 2 counts it."""
+
+        def contrast(colour: str) -> float:
+            low, high = sorted(linear([colour, theme.paper]) @ (0.2126, 0.7152, 0.0722))
+            return (high + 0.05) / (low + 0.05)
+
+        assert len(set(theme.shades)) == len(theme.shades)
+        assert min(map(contrast, theme.shades)) >= 3
+        assert min(map(contrast, (theme.ink, theme.faint))) >= 4.5
+
+    @pytest.mark.parametrize('theme', [LIGHT, DARK])
+    @pytest.mark.parametrize('seen', [np.eye(3), DEUTERANOPIA, PROTANOPIA])
+    def test_colours_differ_to_colour_blind_readers_too(self, theme, seen):
+        rgb = (linear(theme.shades) @ np.transpose(seen)).clip(0, 1)
+        lab = xyz2lab(rgb @ np.transpose(xyz_from_rgb))
+        one, other = np.swapaxes(list(itertools.combinations(lab, 2)), 0, 1)
+        assert deltaE_ciede2000(one, other).min() > 10  # 2 is just seen
 
 
 class TestRelations:
@@ -357,7 +410,7 @@ class TestDense:
         assert len(np.unique(flat.round(6), axis=0)) == 4
         again, _ = pca_colours(maps)
         np.testing.assert_array_equal(colours, again)
-        assert enlarge(colours, 20).shape == (2, 20, 20, 3)
+        assert enlarge(colours, 20).shape == (2, 3, 20, 20)
 
     def test_a_collapsed_map_is_refused(self):
         with pytest.raises(ValueError, match='the network has collapsed'):
@@ -371,7 +424,7 @@ class TestDense:
         weights = torch.full((4, 4), 0.01)
         weights[0, 3] = 0.85
         image = torch.full((3, 32, 32), 128, dtype=torch.uint8)
-        shown = overlay(image, weights, 64).astype(int).sum(2)
+        shown = overlay(image, weights, 64).sum(0)
         assert shown.shape == (64, 64)
         assert shown[:16, 48:].mean() > 1.5 * shown[32:, :32].mean()
 
@@ -403,9 +456,13 @@ class TestDense:
 def test_a_classifier_among_the_runs_is_left_out_with_the_reason(tiny_tree, tmp_path):
     cfg = load_config('mmlogo::benchmarks/linear_r18w16_cifar10_5k.py')
     run = Run('linear', tmp_path, cfg, [], {}, 'epoch', 1)
-    sight = look_at([run], [tmp_path / 'x.pth'], 2, str(tiny_tree), True, lambda _: None)
-    assert not sight.looks
-    assert sight.no_model[0].startswith('linear: ImageClassifier is no self-supervised')
+    checkpoints = [tmp_path / 'x.pth']
+    report = read([run], checkpoints, 2, str(tiny_tree), True, lambda _: None)
+    assert not report.networks
+    for section in SECTIONS[4:]:
+        gaps = report.gaps[section].items()
+        names = [n for why, n in gaps if why.startswith('ImageClassifier is no self-super')]
+        assert names == [['linear']]
 
 
 class TestSamples:
@@ -525,9 +582,21 @@ class TestPage:
         assert 'no loss was logged' not in page.text['curves']
         assert 'Loss terms' not in page.text['curves']  # an empty group
 
-    def test_reasons_of_several_runs_are_one(self):
-        reasons = ['a: no bank', 'b: no bank', 'no data', 'a: no map']
-        assert merged(reasons) == ['a, b: no bank', 'no data', 'a: no map']
+    def test_reasons_of_several_runs_are_one(self, tmp_path):
+        said: list[str] = []
+        for name in ('a', 'b'):
+            write_log(tmp_path / name, '1', [{'loss': 1.0, 'epoch': 1, 'step': 1}])
+        write_log(tmp_path / 'c', '1', [{'online/top1': 30.0, 'epoch': 1, 'step': 1}])
+        runs = read_runs([tmp_path / name for name in 'abc'])
+        html = write_report(runs, [None] * 3, tmp_path / 'o', say=said.append).read_text()
+        page = check(html)
+        assert 'a, b, c: no runs.jsonl' in page.text['runs']
+        assert 'a, b: no accuracy of an online probe' in page.text['runs']
+        assert page.text['runs'].count('online probe (online/top1)') == 1
+        # of no run in particular
+        reasons = page.text['curves'].splitlines()
+        assert 'Learning rate: no learning rate (lr) was logged' in reasons
+        assert '  not shown: a, b, c: no runs.jsonl' in said
 
     def test_data_that_are_not_there(self, work_dir, tmp_path):
         (work_dir / 'mine.py').write_text(
@@ -535,13 +604,16 @@ class TestPage:
             f'val_dataloader = dict(dataset=dict(data_root={str(tmp_path)!r}))\n'
         )
         runs = read_runs([work_dir])
-        sight = look_at(runs, [None], 2, None, True, lambda _: None)
-        assert sight.query is None
-        assert 'CIFAR10 was found neither as a tree' in sight.no_data[0]
+        found = read(runs, [None], 2, None, True, lambda _: None)
+        assert not found.chosen
+        for section in SECTIONS[3:]:
+            (why,) = found.gaps[section]
+            assert 'CIFAR10 was found neither as a tree' in why
         with pytest.raises(FileNotFoundError, match='CIFAR10 was found neither as a tree'):
-            look_at(runs, [None], 2, str(tmp_path), True, lambda _: None)
+            read(runs, [None], 2, str(tmp_path), True, lambda _: None)
+        nowhere = str(tmp_path / 'nowhere')
         with pytest.raises(FileNotFoundError, match='is no folder'):
-            look_at(runs, [None], 2, str(tmp_path / 'nowhere'), True, lambda _: None)
+            read(runs, [None], 2, nowhere, True, lambda _: None)
         with pytest.raises(ValueError, match='--samples 0, but it must be at least 1'):
             write_report(runs, [None], tmp_path / 'o', samples=0)
 
