@@ -1,4 +1,4 @@
-"""What a run left in its work dir: configs, notes of its starts and ends, scalars."""
+"""Reads the work dir of a run: its config, its starts and ends, and its scalars."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ACCURACY = re.compile(r'(?P<probe>.+)/top(?P<top>[15])(_k(?P<k>\d+))?')
 
 
 class Accuracy(NamedTuple):
-    """A probe's accuracy over a run, per cent; epochs count from 0, untrained."""
+    """The accuracy of one probe over a run, per cent. Epoch 0 is the untrained network."""
 
     scalar: str  # 'knn/top1_k20'
     probe: str  # 'knn'
@@ -40,16 +40,18 @@ class Run:
     """A run, finished or not.
 
     Args:
-        name: The name of its work dir, or enough of the path to tell it from others.
+        name: The name of the work dir. If several runs have it, so many of the last parts
+            of the path as tell them apart.
         folder: The work dir.
-        cfg: The config it was started with; None where there is none.
-        notes: The lines of `runs.jsonl`; none where there is no such file.
-        scalars: Every scalar logged: [(epoch, value), ...] in order, the finite values.
-            Epochs are fractions in training, and iterations where `unit` says so.
+        cfg: The config that started the run, None if the folder has none.
+        notes: The lines of `runs.jsonl`. The list is empty if there is no such file.
+        scalars: The finite values of every scalar in the log: [(epoch, value), ...] in
+            order. Rows of training have a fraction of an epoch. If `unit` is 'iteration',
+            the first number counts iterations.
         unit: 'epoch', or 'iteration' for a run whose loop does not count epochs.
-        done: Epochs (or iterations) it has finished.
-        lapses: Of scalars with values that are NaN or infinite, where these are:
-            'not finite from step 24 on'.
+        done: How many epochs (or iterations) the run has finished.
+        lapses: For each scalar that has values of NaN or infinity, a text that says where,
+            such as 'not finite from step 24 on'.
     """
 
     name: str
@@ -63,13 +65,13 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the newest start came to its end."""
+        """Whether the newest start reached the end of its training."""
         events = [note.get('event') for note in self.notes]
         trained = [event for event in events if event in ('start', 'end')]
         return bool(trained) and trained[-1] == 'end'
 
     def accuracies(self) -> list[Accuracy]:
-        """Of every probe, k-NN first and by k."""
+        """Return the accuracies of every probe, k-NN first, in the order of k."""
         found = []
         for scalar, points in self.scalars.items():
             match = _ACCURACY.fullmatch(scalar)
@@ -91,7 +93,7 @@ class Run:
         return sorted(found, key=lambda a: (a.k is None, a.probe, a.top, a.k or 0))
 
     def facts(self) -> dict[str, str | None]:
-        """What the header of a report says of the run; None was not recorded."""
+        """Return what a report says about the run. A fact that was not recorded is None."""
         starts = [note for note in self.notes if note.get('event') == 'start']
         ends = [note for note in self.notes if note.get('event') == 'end']
         cfg = self.cfg or {}
@@ -123,7 +125,7 @@ class Run:
 
 
 def duration(seconds: float) -> str:
-    """`2 h 5 min`, `22 min` or `48 s`."""
+    """Return a text such as `2 h 5 min`, `22 min` or `48 s`."""
     if seconds < 100:
         return f'{seconds:.0f} s'
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -131,7 +133,7 @@ def duration(seconds: float) -> str:
 
 
 def logs_of(work_dir: str | os.PathLike) -> list[Path]:
-    """Every `scalars.json` of a work dir, oldest first.
+    """Return every `scalars.json` of a work dir, the oldest first.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -141,18 +143,18 @@ def logs_of(work_dir: str | os.PathLike) -> list[Path]:
         raise FileNotFoundError(
             f'no scalars in {work_dir}: expected '
             f'{work_dir}/<timestamp>/vis_data/scalars.json; '
-            'give the work dir of a run with LocalVisBackend, or the file itself'
+            'give the work dir of a run whose config has LocalVisBackend'
         )
     return found
 
 
 def read_rows(file: Path) -> list[dict]:
-    """The JSON objects of a log, one a line.
+    """Return the JSON objects of a log, which has one on each line.
 
-    A last line that is still being written is left for the next reading.
+    If the last line is not complete, because it is still being written, it is left out.
 
     Raises:
-        ValueError: If another line is no JSON.
+        ValueError: If any other line is not JSON.
     """
     lines = [line for line in file.read_text().splitlines() if line.strip()]
     rows = []
@@ -207,11 +209,14 @@ def joined(logs: Sequence[Sequence[dict]]) -> list[dict]:
 
 
 def epoch_length(rows: Sequence[Mapping]) -> float:
-    """Iterations per epoch of a log, whose lines of training have epoch and step.
+    """Return how many iterations an epoch has, from the rows of a log.
 
-    Where the log counts its interval anew in every epoch, an epoch's first line is
-    one epoch's length after the one's before it. Otherwise the largest share of
-    iterations per epoch seen, exact as soon as an epoch's last iteration was logged.
+    If the log counts its interval anew in every epoch, the first rows of two epochs are
+    one epoch's length apart. Otherwise the length is the largest quotient of iteration and
+    epoch in the log, which is exact as soon as the last iteration of an epoch was logged.
+
+    Args:
+        rows: The rows. Those of training have the entries `epoch` and `step`.
     """
     train = [row for row in rows if 'epoch' in row]
     least = max((row['step'] / row['epoch'] for row in train if row['epoch']), default=1.0)
@@ -227,36 +232,28 @@ def epoch_length(rows: Sequence[Mapping]) -> float:
 
 
 def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
-    """Read a work dir; of a run that was resumed, what each part did after the last.
+    """Read a work dir. If the run was resumed, each step and evaluation counts once.
 
     Raises:
         FileNotFoundError: If it has no log of scalars.
-        ValueError: If nothing was logged yet, or a line is no JSON.
+        ValueError: If nothing was logged yet, or a line is not JSON.
     """
     folder = Path(work_dir)
-    logs = [read_rows(file) for file in logs_of(folder)]
-    rows = [row for log in logs for row in log]
+    rows = joined([read_rows(file) for file in logs_of(folder)])
     if not rows:
         raise ValueError(f'{folder} has logged nothing yet; wait for its first line')
     unit = 'epoch' if any('epoch' in row for row in rows) else 'iteration'
     length = epoch_length(rows)
     logged: dict[str, dict[float, float]] = {}
     training: set[str] = set()
-    for log in logs:
-        steps = [row['step'] / length for row in log if 'epoch' in row]
-        for scalar in training if steps else ():  # of what was done again, the newer
-            kept = {x: y for x, y in logged[scalar].items() if x < min(steps)}
-            logged[scalar] = kept
-        for row in log:
-            x = row['step'] / length if 'epoch' in row else float(row['step'])
-            for scalar, value in row.items():
-                if scalar in ('epoch', 'iter', 'step') or not isinstance(
-                    value, (int, float)
-                ):
-                    continue
-                if 'epoch' in row:
-                    training.add(scalar)
-                logged.setdefault(scalar, {})[x] = value
+    for row in rows:
+        x = row['step'] / length if 'epoch' in row else float(row['step'])
+        for scalar, value in row.items():
+            if scalar in ('epoch', 'iter', 'step') or not isinstance(value, (int, float)):
+                continue
+            if 'epoch' in row:
+                training.add(scalar)
+            logged.setdefault(scalar, {})[x] = value
     finite = {
         name: sorted((x, y) for x, y in points.items() if math.isfinite(y))
         for name, points in logged.items()
@@ -282,7 +279,13 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
 
 
 def _lapse(points: Mapping[float, float], length: float | None, unit: str) -> str:
-    """Where values are not finite: at steps of training, `length` to an x, or units."""
+    """Say where values are not finite.
+
+    Args:
+        points: x -> value.
+        length: How many steps of training make 1 of x, None for values of evaluations.
+        unit: What x counts.
+    """
     values = [value for _, value in sorted(points.items())]
     lost = sorted(x for x, value in points.items() if not math.isfinite(value))
     if length is not None:
@@ -303,12 +306,12 @@ def _done(rows: Sequence[Mapping], notes: Sequence[Mapping], unit: str) -> int:
 
 
 def read_runs(work_dirs: Sequence[str | os.PathLike]) -> list[Run]:
-    """`read_run` of each, under names that differ.
+    """Read each work dir by `read_run`, and give the runs names that differ.
 
     Raises:
         ValueError: If a folder is given twice, or some runs count epochs and others
             iterations.
-        FileNotFoundError: As `read_run`.
+        FileNotFoundError: If a work dir has no log of scalars.
     """
     folders = [Path(work_dir).resolve() for work_dir in work_dirs]
     twice = {str(folder) for folder in folders if folders.count(folder) > 1}
@@ -328,7 +331,7 @@ def read_runs(work_dirs: Sequence[str | os.PathLike]) -> list[Run]:
 
 
 def _short_names(folders: Sequence[Path]) -> Iterator[str]:
-    """As few of the last parts of each path as tell it from the others."""
+    """Yield for each path as few of its last parts as tell it from the others."""
     for folder in folders:
         for parts in range(1, len(folder.parts) + 1):
             same = [f for f in folders if f.parts[-parts:] == folder.parts[-parts:]]

@@ -1,6 +1,7 @@
 """Pictures of views, logs and features, and a page that has them all.
 
-Needs matplotlib and adjustText; maps of features need scikit-learn, a page jinja2.
+The pictures need matplotlib and adjustText. A map of features also needs scikit-learn, and
+a page needs jinja2. The extra `report` installs all of them.
 """
 
 from mmlogo.report.charts import draw_comparison, draw_curves

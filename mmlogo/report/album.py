@@ -1,4 +1,4 @@
-"""The pictures of a page: each a file, and the same bytes inside the page."""
+"""The pictures of a page. Each is a file, and the page holds the same bytes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mmlogo.report.theme import DARK, LIGHT, Theme
 
 
 class Picture(NamedTuple):
-    """A picture of a page, as data URIs."""
+    """A picture of a page as data URIs, which are the file's bytes in text."""
 
     light: str
-    dark: str  # empty where it is the same on white and on black
+    dark: str  # empty if it is the same on white and on black
     width: int
     height: int
     pixelated: bool  # small: its pixels stay visible when it is enlarged
 
 
 class Album:
-    """Pictures in a folder, from which an earlier album's are removed.
+    """A folder of pictures. Those that an earlier album left there are removed.
 
     Args:
-        folder: Made where it is not there.
+        folder: The folder. It is made if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,14 +43,14 @@ class Album:
         draw: Callable[..., object],
         themes: Sequence[Theme] = (LIGHT, DARK),
     ) -> Picture:
-        """What `draw` writes to a `path`, in the colours of each `theme`."""
+        """Let `draw` write a picture to its `path`, once in the colours of each `theme`."""
         files = [self._path(name), self._path(f'{name}_dark')][: len(themes)]
         for file, theme in zip(files, themes, strict=True):
             draw(path=file, theme=theme)
         return self._picture(*files)
 
     def pixels(self, name: str, pixels: np.ndarray | Tensor) -> Picture:
-        """An image: (H, W, 3) uint8, or a tensor (3, H, W) uint8, or float in [0, 1]."""
+        """Save an array (H, W, 3) uint8, or a tensor (3, H, W) uint8 or in [0, 1]."""
         if isinstance(pixels, Tensor):
             if pixels.is_floating_point():
                 pixels = pixels.mul(255).round().byte()

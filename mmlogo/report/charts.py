@@ -1,4 +1,4 @@
-"""Charts of what runs logged: of one scalar, of one run, of results side by side."""
+"""Draws charts of scalars: one scalar of several runs, one run, or several results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from matplotlib.transforms import offset_copy
 from mmlogo.report.theme import LIGHT, Theme, new_figure
 from mmlogo.runs import Points, Run, read_run
 
-_FEW = 3  # with fewer epochs a mean over each would hide more than it shows
-TITLES = {  # of scalars, and of the parts of `collapse/measure/crop`, in this order
+_FEW = 3  # with fewer epochs, a mean over each would hide more than it shows
+# Titles of scalars, and of the parts of `collapse/measure/crop`. Charts have this order.
+TITLES = {
     'loss_gg': 'global to global',
     'loss_lg': 'local to global',
     'loss_ll': 'local from local',
@@ -53,12 +54,12 @@ class Line(NamedTuple):
     """A line of a chart."""
 
     name: str
-    place: int  # among all, which is its colour
+    place: int  # among all runs, which decides its colour
     points: Points
 
 
 def title_of(scalar: str) -> str:
-    """`learning rate`, `k-NN, k = 20`, `online probe, top 5`, `RankMe, local crops`."""
+    """Return a title such as `k-NN, k = 20` or `RankMe, local crops`."""
     if scalar.startswith('collapse/'):
         return ', '.join(map(title_of, scalar.split('/')[1:]))
     probe, is_probe, top = scalar.partition('/top')
@@ -70,7 +71,7 @@ def title_of(scalar: str) -> str:
 
 
 def lines_of(runs: Sequence[Run], scalar: str) -> list[Line]:
-    """The runs that logged a scalar."""
+    """Return a line for each run that logged the scalar."""
     return [
         Line(run.name, place, run.scalars[scalar])
         for place, run in enumerate(runs)
@@ -79,10 +80,11 @@ def lines_of(runs: Sequence[Run], scalar: str) -> list[Line]:
 
 
 def by_range(lines: Sequence[Line]) -> list[list[Line]]:
-    """Lines that can share an axis: where they lie far apart, each side of the gap.
+    """Group lines so that those of a group can share an axis.
 
-    Losses of different objectives do not compare, and one axis for -1 and 7 shows
-    two straight lines. A gap counts as far if it is wider than both sides.
+    Losses of different objectives cannot be compared, and on one axis from -1 to 7 both
+    would look straight. Two groups stay apart if the gap between them is wider
+    than either.
     """
 
     def span(line: Line) -> tuple[float, float]:
@@ -104,14 +106,14 @@ def by_range(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def epoch_means(points: Points) -> Points:
-    """The mean of each epoch's values, in its middle."""
+    """Return the mean of the values of each epoch, at the middle of the epoch."""
     x, y = np.array(points).T
     epoch = np.ceil(x).astype(int)
     return [(e - 0.5, float(y[epoch == e].mean())) for e in np.unique(epoch).tolist()]
 
 
 def shared_limits(lines: Iterable[Line], *values: float) -> tuple[float, float]:
-    """Limits that hold every point of charts that stand side by side, and `values`."""
+    """Return limits that hold every point of several charts, and `values`."""
     every = [*values, *(y for line in lines for _, y in line.points)]
     low, high = min(every), max(every)
     margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
@@ -129,20 +131,20 @@ def draw_chart(
     limits: tuple[float, float] | None = None,
     level: tuple[float, str] | None = None,
 ) -> Figure:
-    """Draw one scalar of several runs, each named at its end with its last value.
+    """Draw one scalar of several runs. At the end of a line are its run and last value.
 
     Args:
-        lines: At least one, each with at least one point.
-        path: File to write; its ending says which kind.
-        title: A line above.
-        theme: Colours; default: on white.
-        unit: What the axis counts; default: epochs.
-        steps: Whether the points are steps of training, many an epoch; default: no.
-            They are drawn faint below their mean over each epoch, where there are
-            enough epochs.
-        limits: Limits of the values, so that charts can share them; default: what
-            the values take.
-        level: A value to compare with, and its name; drawn dashed; default: none.
+        lines: At least one line, each with at least one point.
+        path: The file to write. Its ending says which format.
+        title: A line above the chart.
+        theme: The colours; default: those for white paper.
+        unit: What the axis counts; default: 'epoch'.
+        steps: Whether the points are steps of training, of which an epoch has many. If
+            there are enough epochs, the steps are drawn faint, and their mean over each
+            epoch strong; default: False.
+        limits: The limits of the values, so that several charts can share them; default:
+            the range of the values.
+        level: A value to compare with, and its name. It is drawn dashed; default: no value.
     """
     figure = new_figure(4.0, 2.5, theme)
     axes = figure.add_subplot()
@@ -168,13 +170,13 @@ def draw_curves(
     """Draw k-NN accuracy and each loss term over the epochs.
 
     Args:
-        work_dir: The run's.
-        path: File to write; its ending says which kind.
-        baseline: k -> accuracy of raw pixels, per cent; drawn dashed; default: none.
+        work_dir: The work dir of the run.
+        path: The file to write. Its ending says which format.
+        baseline: k -> accuracy of raw pixels, per cent. It is drawn dashed; default: none.
 
     Raises:
-        FileNotFoundError: If there is no log in the work dir.
-        ValueError: If it holds neither finite losses nor k-NN accuracies.
+        FileNotFoundError: If the work dir has no log.
+        ValueError: If the log has neither finite losses nor k-NN accuracies.
     """
     run, baseline = read_run(work_dir), baseline or {}
     losses = [scalar for scalar in run.scalars if scalar.startswith('loss')]
@@ -216,12 +218,12 @@ def draw_curves(
 def draw_comparison(
     results: Sequence[dict], path: str | os.PathLike, scalar: str = 'knn/top1_k20'
 ) -> Figure:
-    """Draw a scalar of every result over epochs and over processor time.
+    """Draw a scalar of several results, over epochs and over processor time.
 
     Args:
-        results: What `.dev/results_table.py add` writes.
-        path: File to write; its ending says which kind.
-        scalar: One that each result's evaluations have; default: k-NN with k = 20.
+        results: The contents of files that `.dev/results_table.py add` wrote.
+        path: The file to write. Its ending says which format.
+        scalar: A scalar in the evaluations of each result; default: k-NN with k = 20.
 
     Raises:
         ValueError: If there are more results than colours.
@@ -259,7 +261,7 @@ def _draw(
     named: bool = True,
     levels: Sequence[tuple[float, str, str]] = (),
 ) -> None:
-    """Draw lines, and levels (value, name, colour); ticks stay in the background."""
+    """Draw lines, and levels, which are (value, name, colour)."""
     axes.set_title(title, loc='left', **theme.bold(1.2 * size))
     axes.set_xlabel(unit, fontsize=7.5, color=theme.faint)
     axes.set_facecolor(theme.paper)
@@ -295,17 +297,17 @@ def _draw(
 def _name_ends(
     axes: Axes, labels: Sequence[tuple[float, str, str]], theme: Theme, size: float
 ) -> None:
-    """Write names (value, text, colour) right of the axes, none over another.
+    """Write labels (value, text, colour) right of the axes, so that none covers another.
 
-    The names are in ink, since some colours of lines are too light to be read, and
-    have a dot in their line's colour.
+    The texts are in ink, because some colours are too light to be read. A dot before each
+    has the colour of its line.
     """
     axes.autoscale(False)
     right, figure = axes.get_yaxis_transform(), axes.get_figure(root=True)
     dots, beyond = (
         offset_copy(right, figure, x=x * size, units='points') for x in (1, 1.8)
     )
-    # centred while they are moved, so that two at the same place are seen as such
+    # adjust_text moves two texts apart only if both are centred at their place
     style = dict(transform=beyond, ha='center', va='center', **theme.bold(size))
     names = [axes.text(1, value, text, **style) for value, text, _ in labels]
     if len(names) > 1:

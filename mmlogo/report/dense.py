@@ -1,4 +1,4 @@
-"""Maps as pictures: colours for features, and where a neck looks."""
+"""Turns maps into pictures: features into colours, and the weights of a neck into light."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ BICUBIC = InterpolationMode.BICUBIC
 
 
 def pca_colours(maps: Tensor) -> tuple[np.ndarray, float]:
-    """The first three principal components of all cells, as red, green and blue.
+    """Show the first three principal components of all cells as red, green and blue.
 
-    Each component is stretched from its 1st to its 99th percentile. Deterministic:
-    the solver is exact and fixes the signs.
+    Each component is stretched from its 1st to its 99th percentile. The same maps give the
+    same colours, because the solver is exact and fixes the signs.
 
     Args:
         maps: (N, C, h, w), C >= 3.
 
     Returns:
-        (N, h, w, 3) in [0, 1]; the share of the cells' variance they hold, in [0, 1].
+        The colours (N, h, w, 3) in [0, 1], and the share of the cells' variance that the
+        three components hold, in [0, 1].
 
     Raises:
-        ValueError: If a cell has fewer than three channels, or all cells are alike.
+        ValueError: If there are fewer than three channels, or all cells are equal.
     """
     from sklearn.decomposition import PCA  # seconds to import
 
@@ -45,13 +46,13 @@ def pca_colours(maps: Tensor) -> tuple[np.ndarray, float]:
 
 
 def enlarge(colours: np.ndarray, side: int = SIDE) -> Tensor:
-    """(N, h, w, 3) in [0, 1] to (N, 3, H, W) with a shorter side of `side`, bicubic."""
+    """Enlarge (N, h, w, 3) in [0, 1] to (N, 3, H, W), shorter side `side`, bicubic."""
     x = torch.from_numpy(colours).float().permute(0, 3, 1, 2)
     return resize(x, [side], BICUBIC, antialias=False).clamp(0, 1)
 
 
 def sharpest(maps: Tensor) -> list[int]:
-    """For each group, its map of the least entropy, on the mean over the images.
+    """Return for each group the map whose entropy is least on average over the images.
 
     Args:
         maps: (N, G, K, h, w), each (h, w) summing to 1.
@@ -62,15 +63,15 @@ def sharpest(maps: Tensor) -> list[int]:
 
 
 def overlay(image: Tensor, weights: Tensor, side: int = SIDE) -> Tensor:
-    """A map over its image, which is gray and dark: yellow where the map is largest.
+    """Lay a map over its image. The image is gray, and yellow where the map is largest.
 
     Args:
         image: (3, H, W) uint8.
-        weights: (h, w); stretched from their least to their largest.
-        side: Pixels of the shorter side of the result; default: 160.
+        weights: (h, w). Colours go from the smallest weight to the largest.
+        side: The shorter side of the result in pixels; default: 160.
 
     Returns:
-        (3, side, side * W / H) float32 in [0, 1], or the other way round.
+        (3, side, side * W / H) float32 in [0, 1]. If H > W, the width is `side`.
     """
     below = resize(image.float().mean(0, keepdim=True) / 255, [side], antialias=False)
     heat = resize(weights[None].float(), list(below.shape[1:]), BICUBIC, antialias=False)

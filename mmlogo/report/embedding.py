@@ -1,4 +1,4 @@
-"""A map of features: what lies close in it is alike to the network."""
+"""Draws maps of features, in which samples that are alike to the network lie close."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from torch import Tensor
 
 from mmlogo.report.theme import COLOURS, LIGHT, Theme, new_figure
 
-MARKERS = 'oD^Xsv*P'  # of every ten classes, which have the colours
+MARKERS = 'oD^Xsv*P'  # ten classes share a marker and differ in colour
 
 
 def embed(features: Tensor) -> np.ndarray:
-    """(N, D) features, compared by their cosine, to (N, 2): t-SNE.
+    """Place features (N, D) on a map (N, 2) by t-SNE of their cosines.
 
-    Deterministic: it starts from the first two principal components.
+    The same features give the same map, because t-SNE starts from their first two principal
+    components.
 
     Raises:
         ValueError: If there are fewer than five features.
@@ -50,23 +51,24 @@ def draw_embedding(
     theme: Theme = LIGHT,
     text: float = 1.0,
 ) -> Figure:
-    """Draw a 2-D map of features, each class named near the median of its points.
+    """Draw a map of features. The name of each class is near the median of its points.
 
     Args:
         features: (N, D).
-        labels: (N,) int64, indices of `classes`.
-        classes: Names.
-        path: File to write; its ending says which kind.
-        thumbnails: Position in `features` -> (3, H, W) uint8, the images that may
-            be shown; those are that keep clear of names and of one another; default:
-            none.
-        title: A line above the map; default: none.
-        points: (N, 2), what `embed` made of the features; default: made here.
-        theme: Colours; default: on white.
-        text: By what the size of names and points is multiplied; default: 1.
+        labels: (N,) int64, positions in `classes`.
+        classes: The names of the classes.
+        path: The file to write. Its ending says which format.
+        thumbnails: Position in `features` -> (3, H, W) uint8: the images that may be
+            shown. An image that would touch a name or another image is left out; default:
+            no images.
+        title: A line above the map; default: no line.
+        points: (N, 2), what `embed` returned for the features; default: `embed` is called.
+        theme: The colours; default: those for white paper.
+        text: A factor of the size of names and points; default: 1.
 
     Raises:
-        ValueError: If there is not one label per feature, or one is no class.
+        ValueError: If there is not one label per feature, or a label is not a position in
+            `classes`.
     """
     if len(features) != len(labels):
         raise ValueError(
@@ -125,7 +127,7 @@ def draw_embedding(
 
 
 def _in_turns(allowed: Iterable[int], label: np.ndarray) -> list[int]:
-    """The first of every class, then the second of every class, and so on."""
+    """Return the first position of every class, then the second of each, and so on."""
     seen: Counter[int] = Counter()
     turn = {}
     for n in allowed:
@@ -135,6 +137,6 @@ def _in_turns(allowed: Iterable[int], label: np.ndarray) -> list[int]:
 
 
 def _medoid(points: np.ndarray) -> np.ndarray:
-    """The point nearest to the median: a median can lie where nothing is."""
+    """Return the point nearest to the median, where there may be no point."""
     distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
     return points[distance.argmin()]

@@ -1,4 +1,4 @@
-"""A trained model and the images it is looked at with."""
+"""Reads a trained network, and the images that it is shown."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from mmlogo.evaluation import extract
 from mmlogo.launch import check_fits
 from mmlogo.registry import DATASETS, MODELS
 
-GRID = 14  # cells a side that a picture of a map needs at least
+GRID = 14  # the picture of a map has at least so many cells on a side
 _BATCH = 128
 
 
 class Samples(NamedTuple):
-    """Images of a labelled set, as evaluation reads them."""
+    """Images of a labelled data set, as evaluation reads them."""
 
     images: Tensor  # (N, 3, H, W) uint8 RGB
     labels: Tensor  # (N,) int64
-    places: list[int]  # in the set
+    places: list[int]  # of the images in the data set
     classes: tuple[str, ...]
-    total: int  # of the set
+    total: int  # the length of the data set
 
     def name(self, position: int) -> str:
-        """The class of a sample."""
+        """Return the name of a sample's class."""
         return self.classes[int(self.labels[position])]
 
 
 def read_samples(cfg: Config, loader: str, most: int) -> Samples:
-    """Images of the data set of a config's `loader`, spread evenly over it.
+    """Read images of the data set of a dataloader, spread evenly over the data set.
 
     Nothing is downloaded.
 
     Args:
-        cfg: The config, with `loader`.
-        loader: Name of a dataloader of evaluation, such as 'val_dataloader'.
-        most: No more than so many images.
+        cfg: The config.
+        loader: The name of a dataloader of evaluation in it, such as 'val_dataloader'.
+        most: The largest number of images to read.
 
     Raises:
-        ValueError: If the config has no such loader, or its set no uint8 images of
-            one size with labels and names of classes.
+        ValueError: If the config has no such dataloader. If the data set does not give
+            uint8 images of one size with labels, or does not name its classes.
         OSError: If the data are missing.
     """
     loader_cfg = cfg.get(loader)
@@ -86,15 +86,16 @@ def read_samples(cfg: Config, loader: str, most: int) -> Samples:
 
 
 def evenly(total: int, most: int) -> list[int]:
-    """At most `most` of `total` positions, the same distance apart."""
+    """Return at most `most` of `total` positions, at equal distances."""
     count = min(total, most)
     return [place * total // count for place in range(count)]
 
 
 def one_of_each(samples: Samples, count: int) -> list[int]:
-    """Positions of `count` samples: the first of classes spread evenly over all.
+    """Choose the positions of `count` samples of different classes.
 
-    Where there are more samples than classes, then the second of each, and so on.
+    If there are more classes than `count`, they are spread evenly over all classes. If
+    there are fewer, a second sample of each follows, and so on.
     """
     present = samples.labels.unique().tolist()
     of_class = {c: (samples.labels == c).nonzero().squeeze(1).tolist() for c in present}
@@ -109,21 +110,21 @@ def one_of_each(samples: Samples, count: int) -> list[int]:
 
 
 class OtherKindError(ValueError):
-    """The model of a run is not one that pictures are made of."""
+    """The model of a run is not a self-supervised one, so it cannot be looked at."""
 
 
 class Encoder:
-    """The backbone and the neck of a run with a checkpoint's weights, to look at.
+    """The backbone and the neck of a run, with the weights of a checkpoint.
 
-    What only training needs, the head, the teacher and queues, is not built: an older
-    run, whose algorithm took other arguments, can be looked at too.
+    The parts that only training needs, such as head, teacher and queue, are not built. So
+    an older run, whose algorithm took other arguments, can be looked at, too.
 
     Args:
-        cfg: The run's config, of a self-supervised model.
-        checkpoint: A file.
+        cfg: The config of the run. Its model is a self-supervised one.
+        checkpoint: The file.
 
     Raises:
-        OtherKindError: If the model is no self-supervised one.
+        OtherKindError: If the model is not a self-supervised one.
         ValueError: If the checkpoint is of another network.
     """
 
@@ -135,8 +136,8 @@ class Encoder:
                 f'{cfg.model.type} is no self-supervised model; pictures of features are '
                 'of models that derive from BaseSelfSupervisor'
             )
-        # of its class, so that features are taken as the algorithm takes them, and made as
-        # its base is
+        # A class of its own kind takes features as the algorithm does. It is built as the
+        # base of all algorithms is, so it needs no argument of this one.
         looked_at = type(kind.__name__, (kind,), {'__init__': BaseSelfSupervisor.__init__})
         self.model: Any = looked_at(
             backbone=cfg.model.backbone,
@@ -154,7 +155,7 @@ class Encoder:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 to pooled backbone features (N, D) float32, on the CPU."""
+        """Return pooled features (N, D) float32, on the CPU, of (N, 3, H, W) uint8."""
         parts = []
         for batch in images.split(_BATCH):
             data = dict(inputs=batch, sample_idx=torch.arange(len(batch)))
@@ -164,17 +165,19 @@ class Encoder:
 
     @torch.no_grad()
     def dense(self, images: Tensor) -> tuple[Tensor, int]:
-        """The backbone's last map, of images enlarged until it has `GRID` cells a side.
+        """Return the last map of the backbone.
+
+        Small images are enlarged until the map has at least `GRID` cells on a side.
 
         Args:
             images: (N, 3, H, W) uint8.
 
         Returns:
-            (N, C, h, w) float32 on the model's device; by what the images' sides
-            were multiplied, 1 for a map that is large enough.
+            The maps (N, C, h, w) float32 on the model's device, and the factor by which
+            the images were enlarged, which is 1 if the map is large enough.
 
         Raises:
-            ValueError: If the backbone makes no map.
+            ValueError: If the backbone does not return maps.
         """
         small = self._maps(images[:1], 1)
         if small.ndim != 4:
@@ -195,14 +198,18 @@ class Encoder:
 
     @property
     def has_maps(self) -> bool:
-        """Whether the neck says where to look."""
+        """Whether the neck has alignment maps."""
         return hasattr(getattr(self.model, 'neck', None), 'maps')
 
     @torch.no_grad()
     def alignment(self, images: Tensor) -> tuple[Tensor, int]:
-        """The neck's maps (N, G, K, h, w), each summing to 1, of enlarged images.
+        """Return the alignment maps of a neck, for a model that `has_maps`.
 
-        For a model that `has_maps`; the other value as of `dense`.
+        Args:
+            images: (N, 3, H, W) uint8. Small images are enlarged as in `dense`.
+
+        Returns:
+            The maps (N, G, K, h, w), each of which sums to 1, and the factor of `dense`.
         """
         maps, factor = self.dense(images)
         neck = self.model.neck
@@ -210,10 +217,10 @@ class Encoder:
 
 
 def find_checkpoint(work_dir: Path, name: str | None = None) -> Path | None:
-    """A work dir's checkpoint `name`, or its newest; None where it has none at all.
+    """Return the checkpoint `name` of a work dir, or its newest, None if it has none.
 
     Raises:
-        FileNotFoundError: If `name` is not there.
+        FileNotFoundError: If the folder has no checkpoint of this name.
     """
     found = sorted(work_dir.glob('*.pth'), key=lambda path: path.stat().st_mtime_ns)
     if name is not None:
@@ -235,16 +242,17 @@ def find_checkpoint(work_dir: Path, name: str | None = None) -> Path | None:
 def choose_checkpoints(
     work_dirs: Sequence[Path], given: Sequence[str]
 ) -> list[Path | None]:
-    """A checkpoint for each work dir, from what the command line said.
+    """Return a checkpoint for each work dir, None if it has none.
 
     Args:
-        work_dirs: Those of the runs.
-        given: Nothing, for the newest of each; one name that every work dir has; or
-            a path or a name for each, in their order.
+        work_dirs: The work dirs of the runs.
+        given: The checkpoints that the command line names. An empty list stands for the
+            newest of each work dir. One name stands for the file of this name in every
+            work dir. Otherwise there is a path or a name for each work dir, in their order.
 
     Raises:
-        ValueError: If there is another number of them.
-        FileNotFoundError: If one is not there.
+        ValueError: If the number of checkpoints is another.
+        FileNotFoundError: If a checkpoint does not exist.
     """
     if not given:
         return [find_checkpoint(folder) for folder in work_dirs]

@@ -1,4 +1,4 @@
-"""Which views an objective pulls together and which it pushes apart."""
+"""Finds and draws the pairs of views that an objective pulls together or pushes apart."""
 
 from __future__ import annotations
 
@@ -17,23 +17,19 @@ from mmlogo.views.spec import ViewSpec
 
 
 class Relations(NamedTuple):
-    """Pairs of views by their labels.
+    """Pairs of views. A view is named by its label, such as g1."""
 
-    `pull` has (view, target), both ways round where each is the other's target;
-    `together` those of which the head does not say which is the target.
-    """
-
-    pull: list[tuple[str, str]]
-    together: list[tuple[str, str]]
+    pull: list[tuple[str, str]]  # (view, target), both ways if each is the other's target
+    together: list[tuple[str, str]]  # pulled, and the head does not name the target
     push: list[tuple[str, str]]
 
 
 def relations_of(specs: Sequence[ViewSpec], head: object) -> Relations:
-    """What the views' roles and a head say.
+    """Derive the pairs from the roles of the views and from a head.
 
-    Globals are pulled together, which way is what `gg_pairs` of the head says, where
-    it has it; locals are pulled to every global, and pushed from each other where the
-    head has an affinity.
+    Global views are pulled together. If the head has `gg_pairs`, it says which of them is
+    the target. Local views are pulled to every global view. If the head has an affinity,
+    they are pushed apart.
     """
     by_role: dict[str, list[str]] = {'global': [], 'local': []}
     for place, spec in enumerate(specs):
@@ -53,13 +49,13 @@ def draw_relations(
     path: str | os.PathLike,
     theme: Theme = LIGHT,
 ) -> Figure:
-    """Draw views as points, globals above locals, and an arrow for every pair.
+    """Draw the views as points, the globals above the locals, and an arrow for every pair.
 
     Args:
         specs: One per view, globals first.
-        relations: Pairs of their labels.
-        path: File to write; its ending says which kind.
-        theme: Colours; default: on white.
+        relations: The pairs.
+        path: The file to write. Its ending says which format.
+        theme: The colours; default: those for white paper.
     """
     figure = new_figure(2.0, 2.0, theme)
     axes = figure.add_subplot(xlim=(-0.18, 1.18), ylim=(-0.3, 1.35))

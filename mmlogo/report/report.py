@@ -1,7 +1,7 @@
-"""One page about one or several runs: what they logged and what they see.
+"""Writes one page about one or several runs: what they logged, and what their networks see.
 
-Every section is there; where its data are missing it says which and why. The words are
-in `report.html.jinja`, and what they are about is found here.
+The page has every section. If the data of a section are missing, it says which and why. The
+template `report.html.jinja` has the words, and this module finds what they are about.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ from mmlogo.runs import Accuracy, Run
 from mmlogo.views import SeededIndex, ViewSpec, pack_seeds, parse_views
 
 NEIGHBOURS = 8
-QUERIES = 1000  # of a map; among them are those whose neighbours are shown
-BANK = 10_000  # searched for neighbours
-THUMBNAILS = 60  # on a map, where there is room
+QUERIES = 1000  # images of a map, among which are those whose neighbours are shown
+BANK = 10_000  # images that are searched for neighbours
+THUMBNAILS = 60  # images that a map may show
 BATCH = 64  # images whose cells share their principal components
-RECIPE_SAMPLES = 3  # shown of each way to make views
+RECIPE_SAMPLES = 3  # images shown for each way to make views
 
 LOGS = ('runs', 'curves', 'collapse')
 NETWORKS = ('neighbours', 'map', 'dense', 'alignment')
@@ -65,30 +65,30 @@ _UNSHOWN = ('time', 'data_time', 'base_lr', 'eta')
 
 
 class Network(NamedTuple):
-    """A run's network with the weights of a checkpoint."""
+    """The network of a run with the weights of a checkpoint."""
 
     run: Run
-    place: int  # of the run, which is its colour
+    place: int  # of the run among all, which decides its colour
     checkpoint: str
     encoder: Encoder
 
 
 @dataclass
 class Report:
-    """What the sections of a page share.
+    """The data that the sections of a page share.
 
     Args:
-        runs: At least one.
-        chosen: Positions among the queries, of those shown; default: there are no data.
-        bank: What is searched for neighbours; default: nothing.
-        networks: What looks at the samples; default: nothing.
-        gaps: Section -> why something is not shown -> names of runs. The template has
-            sentences for some reasons, the others are sentences; default: no reasons.
+        runs: At least one run.
+        chosen: Positions of the queries that are shown; default: none, without data.
+        bank: The images that are searched for neighbours; default: none.
+        networks: The networks that look at the images; default: none.
+        gaps: Section -> reason why something is not shown -> names of runs. A reason
+            is a sentence, or a key of the template's sentences; default: no gaps.
     """
 
     runs: Sequence[Run]
     album: Album = field(init=False)
-    query: Samples = field(init=False)  # where there are data
+    query: Samples = field(init=False)  # set if there are data
     chosen: list[int] = field(default_factory=list)
     bank: Samples | None = None
     networks: list[Network] = field(default_factory=list)
@@ -97,17 +97,17 @@ class Report:
     )
 
     def lacks(self, why: str, *sections: str, run: Run | None = None) -> None:
-        """Note what sections do not show."""
+        """Note why these sections do not show something, and of which run."""
         for section in sections:
             names = self.gaps[section].setdefault(why, [])
             names += [] if run is None else [run.name]
 
     def file(self, position: int, name: str = 'query') -> str:
-        """The name of a picture of a query."""
+        """Return the name of a picture of a query."""
         return f'{name}_{self.query.places[position]}'
 
     def shown(self) -> list[dict[str, Any]]:
-        """The samples shown, each with its class, its picture, and room for more."""
+        """Return the queries that are shown: class, picture, and an empty list of cells."""
         return [
             dict(
                 name=self.query.name(n),
@@ -128,26 +128,25 @@ def write_report(
     use_model: bool = True,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Write `out/report.html`, and its pictures to `out/figures`.
+    """Write the page `out/report.html`, and its pictures to `out/figures`.
 
     The same runs give the same bytes.
 
     Args:
-        runs: At least one; a run's colour follows from its place.
-        checkpoints: One for each, None where there is none yet.
-        out: A folder; made where it is not there.
-        samples: Images shown in each section of pictures; default: 6.
-        data_root: Where the data lie; default: where each config says.
-        use_model: Whether to look through the networks, or only at the logs and the
-            views; default: through the networks.
-        say: Told of the progress; default: print.
+        runs: At least one run. The place of a run decides its colour.
+        checkpoints: One for each run, None if the run has none yet.
+        out: The folder. It is made if it does not exist.
+        samples: The number of images that each section of pictures shows; default: 6.
+        data_root: The folder of the data; default: the one that each config names.
+        use_model: If False, the page shows only logs and views; default: True.
+        say: A function that takes lines of progress; default: `print`.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        FileNotFoundError, ValueError, OSError: If a checkpoint is of another network,
-            or `data_root` was given and has no data.
+        ValueError: If `samples` is below 1, or a checkpoint is of another network.
+        OSError: If `data_root` was given and has no data.
     """
     if samples < 1:
         raise ValueError(f'--samples {samples}, but it must be at least 1')
@@ -181,7 +180,7 @@ def read(
     use_model: bool,
     say: Callable[[str], None],
 ) -> Report:
-    """Read the data once, and every run's network.
+    """Read the data once, and the network of every run.
 
     Raises:
         ValueError: If a checkpoint is of another network.
@@ -246,7 +245,7 @@ def _data_of(cfg: Config) -> dict:
 
 
 def accuracies_of(report: Report) -> dict[str, str]:
-    """Scalar -> title of every accuracy, for the table; the rest of it is the runs'."""
+    """Return scalar -> title for every accuracy, in the order of the table's columns."""
     for run in report.runs:
         lacks = {
             'no runs.jsonl': not run.notes,
@@ -260,13 +259,13 @@ def accuracies_of(report: Report) -> dict[str, str]:
 
 
 def _accuracies(runs: Iterable[Run]) -> list[Accuracy]:
-    """One of every scalar, k-NN first and by k."""
+    """Return one accuracy of every scalar, k-NN first, in the order of k."""
     found = {a.scalar: a for run in runs for a in run.accuracies()}
     return sorted(found.values(), key=lambda a: (a.k is None, a.probe, a.top, a.k or 0))
 
 
 def curves_of(report: Report) -> dict[str, list[dict]]:
-    """Charts of everything that was logged, by groups of scalars."""
+    """Draw charts of all logged scalars but those of collapse, and group them."""
     logged = (scalar for run in report.runs for scalar in (*run.scalars, *run.lapses))
     scalars = [scalar for scalar in dict.fromkeys(logged) if not _in_collapse(scalar)]
     groups = {
@@ -290,7 +289,7 @@ def curves_of(report: Report) -> dict[str, list[dict]]:
 
 
 def collapse_of(report: Report) -> dict[str, list[dict]]:
-    """Charts of measures of collapse by the kind of crop, by measure; and of AUCs."""
+    """Draw charts of the measures of collapse, grouped by measure, and of the AUCs."""
     measures: dict[str, list[str]] = {}
     scalars = {s for run in report.runs for s in run.scalars if s.startswith('collapse/')}
     for scalar in sorted(scalars, key=_order):
@@ -312,7 +311,7 @@ def collapse_of(report: Report) -> dict[str, list[dict]]:
 
 
 def _order(scalar: str) -> list[tuple[int, str]]:
-    """Measures and crops in the order of their titles, then the others by name."""
+    """Sort by the order of `TITLES`, and what is not there by name."""
     known = list(TITLES)
     return [([*known, part].index(part), part) for part in scalar.split('/')]
 
@@ -322,7 +321,7 @@ def _in_collapse(scalar: str) -> bool:
 
 
 def _note_lapses(report: Report, section: str) -> None:
-    """Note what of the runs' scalars cannot be drawn, for the section that has those."""
+    """Note the scalars of this section whose values are not finite."""
     for run in report.runs:
         for scalar, lapse in run.lapses.items():
             if _in_collapse(scalar) == (section == 'collapse'):
@@ -337,14 +336,14 @@ def _charts(
     shared: bool = False,
     **options: Any,
 ) -> list[dict]:
-    """A chart of every scalar that has finite values.
+    """Draw a chart of every scalar that has finite values.
 
     Args:
-        report: The runs, and where to draw.
-        scalars: Their names.
-        split: Whether runs that lie far apart have charts of their own; default: no.
-        shared: Whether all charts share their limits; default: no.
-        options: Passed to `draw_chart`.
+        report: The runs and the album.
+        scalars: The names of the scalars.
+        split: Whether runs whose values lie far apart get separate charts; default: False.
+        shared: Whether all charts have the same limits; default: False.
+        options: Further arguments of `draw_chart`.
     """
     lines = {scalar: lines_of(report.runs, scalar) for scalar in scalars}
     lines = {scalar: found for scalar, found in lines.items() if found}
@@ -365,7 +364,7 @@ def _charts(
 
 
 def recipes_of(report: Report) -> list[dict[str, Any]]:
-    """Ways to make views, of which runs, and which pairs they pull or push."""
+    """Find the different ways to make views, draw examples, and draw the pairs."""
     recipes: list[dict[str, Any]] = []
     for run in report.runs:
         if run.cfg is None:
@@ -405,7 +404,7 @@ def recipes_of(report: Report) -> list[dict[str, Any]]:
 def _views_of(
     report: Report, position: int, specs: Sequence[ViewSpec], seed: int, recipe: str
 ) -> dict[str, Any]:
-    """A sample's crops, and the view that each becomes."""
+    """Draw the crops of a query, and the view that each becomes."""
     image, file = report.query.images[position], report.file(position, recipe)
     seeds = pack_seeds([SeededIndex(report.query.places[position], 0, seed)])[0]
     cells = []
@@ -420,7 +419,7 @@ def _views_of(
 
 
 def neighbours_of(report: Report) -> list[dict[str, Any]]:
-    """The nearest images of the bank, of each sample shown a row a network."""
+    """Find the nearest images of the bank for each query, a row for each network."""
     bank = report.bank
     if bank is None:
         return []
@@ -444,7 +443,7 @@ def neighbours_of(report: Report) -> list[dict[str, Any]]:
 
 
 def maps_of(report: Report) -> list[tuple[Network, Picture]]:
-    """A t-SNE of the queries for each network."""
+    """Draw a map of the queries for each network."""
     query, maps = report.query, []
     thumbnails = {
         n: resize(query.images[n], [64, 64], antialias=True)
@@ -472,7 +471,7 @@ def maps_of(report: Report) -> list[tuple[Network, Picture]]:
 
 
 def dense_of(report: Report) -> dict[str, Any]:
-    """Principal components of dense features as colours."""
+    """Show the principal components of dense features as colours."""
     others = [n for n in evenly(len(report.query.images), BATCH) if n not in report.chosen]
     batch = (report.chosen + others)[: max(BATCH, len(report.chosen))]
     shown, facts = report.shown(), []
@@ -493,7 +492,7 @@ def dense_of(report: Report) -> dict[str, Any]:
 
 
 def alignment_of(report: Report) -> list[dict[str, Any]]:
-    """Where each coupled neck looks."""
+    """Show the alignment maps of each network that has them."""
     found = []
     for network in report.networks:
         if not network.encoder.has_maps:

@@ -10,13 +10,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-# ten that colour-blind readers tell apart; not all can be read on every paper
+# Readers who are colour-blind can tell these ten apart. Some are too light for white paper,
+# others too dark for black.
 COLOURS = tuple(map(to_hex, color_sequences['petroff10']))
 _BLUE, _AMBER, _RED, _GREY, _PURPLE, _BROWN, _ORANGE, _SAND, _SLATE, _CYAN = COLOURS
 
 
 class Theme(NamedTuple):
-    """One set of colours; `shades` are of runs, in their order."""
+    """One set of colours. Runs have the colours of `shades`, in their order."""
 
     paper: str
     ink: str
@@ -26,16 +27,16 @@ class Theme(NamedTuple):
     shades: tuple[str, ...]
 
     def shade(self, place: int) -> str:
-        """The colour of the run at a place."""
+        """Return the colour of the run at a place."""
         return self.shades[place % len(self.shades)]
 
     def bold(self, size: float, colour: str | None = None) -> dict[str, Any]:
-        """A text's style, in ink if no colour is given."""
+        """Return the style of a bold text. Without a colour it is in ink."""
         return dict(fontsize=size, fontweight='bold', color=colour or self.ink)
 
     @property
     def roles(self) -> dict[str, str]:
-        """Of views, blue and orange."""
+        """The colours of global and local views."""
         return {'global': self.shades[0], 'local': self.shades[1]}
 
 
@@ -58,7 +59,7 @@ DARK = Theme(
 
 
 def new_figure(width: float, height: float, theme: Theme) -> Figure:
-    """A figure of so many inches whose axes find their own places."""
+    """Make a figure of this size in inches, whose axes find their own places."""
     layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
     figure = Figure(figsize=(width, height), dpi=200, facecolor=theme.paper, layout=layout)
     FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""A picture of the crops of some images, and of the views they become."""
+"""Draws the crops of some images, and the views that they become."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EDGE, _GAP, _LINE, _HEAD = 0.06, 0.14, 0.17, 0.27  # inches
 
 
 class View(NamedTuple):
-    """A view as training makes it, before it is normalised."""
+    """A view as training makes it, before its normalisation."""
 
     pixels: Tensor  # (3, S, S) float32 in [0, 1]
     box: tuple[int, int, int, int]  # top, left, height, width in its image
@@ -31,13 +31,13 @@ class View(NamedTuple):
 
 
 def make_view(image: Tensor, seeds: Tensor, place: int, spec: ViewSpec) -> View:
-    """One view of an image.
+    """Make one view of an image.
 
     Args:
         image: (3, H, W) uint8.
         seeds: (3,) int64: seed, epoch and index of the sample.
-        place: The view's place in the list of views.
-        spec: What the view is.
+        place: The place of the view in the list of views.
+        spec: The spec at this place.
     """
     batch, (_, height, width) = seeds[None], image.shape
     boxes = draw_boxes(batch, place, spec, height, width)
@@ -49,7 +49,7 @@ def make_view(image: Tensor, seeds: Tensor, place: int, spec: ViewSpec) -> View:
 
 
 def label_of(specs: Sequence[ViewSpec], place: int) -> str:
-    """g1, g2, ... and l1, l2, ...: a view's role and its number in it."""
+    """Return the label of a view: g1, g2, ... for globals and l1, l2, ... for locals."""
     role = specs[place].role
     return f'{role[0]}{1 + sum(spec.role == role for spec in specs[:place])}'
 
@@ -61,17 +61,17 @@ def draw_views(
     path: str | os.PathLike,
     titles: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw a row per image: the image with its crop boxes, then every view.
+    """Draw a row for each image: the image with the boxes of its crops, then every view.
 
-    A box and its view share a label, g1, g2, ... and l1, l2, ...; local views
-    much smaller than the global ones are drawn two in a column.
+    A box has the label of its view: g1, g2, ... or l1, l2, ... If local views are much
+    smaller than global ones, two of them share a column.
 
     Args:
-        images: N images, each (3, H, W) uint8 RGB; sizes may differ.
+        images: N images, each (3, H, W) uint8 RGB. Their sizes may differ.
         seeds: (N, 3) int64: seed, epoch and index of each sample, as training has them.
         specs: One per view, globals first.
-        path: File to write; its ending says which kind.
-        titles: A line under each image; default: none.
+        path: The file to write. Its ending says which format.
+        titles: A line for each image, drawn below it; default: no lines.
 
     Raises:
         ValueError: If there is no image, or not one row of seeds (or one title) per image.
@@ -140,7 +140,7 @@ def draw_crops(
         image: (3, H, W) uint8 RGB.
         seeds: (3,) int64: seed, epoch and index of the sample.
         specs: One per view, globals first.
-        path: File to write; its ending says which kind.
+        path: The file to write. Its ending says which format.
     """
     _, height, width = image.shape
     side = 2.4 / min(height, width)
@@ -157,7 +157,7 @@ def draw_crops(
 
 
 def _show(axes: Axes, image: Tensor, text: str = '', colour: str | None = None) -> None:
-    """(3, H, W) in [0, 1], a line below it and a frame; small images show their pixels."""
+    """Show an image (3, H, W) in [0, 1] with a text below it and a frame in a colour."""
     _, height, width = image.shape
     axes.imshow(
         image.permute(1, 2, 0).numpy(),
@@ -180,7 +180,7 @@ def _box(
     colour: str,
     taken: list[tuple[float, float]],
 ) -> None:
-    """A crop's outline on its image; `taken` holds the corners that have a label."""
+    """Outline a crop on its image. `taken` holds the corners that have a label already."""
     top, left, height, width = box
     for edge, line, name in (('white', 3.4, None), (colour, 1.9, label)):
         patch = Rectangle((left, top), width, height, fill=False, ec=edge, lw=line)
@@ -205,7 +205,7 @@ def _chip(
     right: int = 0,
     bottom: int = 0,
 ) -> None:
-    """A label in its role's colour, inside the corner (x, y)."""
+    """Write a label on a ground of this colour, inside the corner (x, y)."""
     axes.annotate(
         label,
         (x, y),
