@@ -1,8 +1,9 @@
-"""NumPy's arrays out of a pickle, put together here.
+"""Builds NumPy arrays from a pickle without NumPy's own functions.
 
-A pickle names the functions that make an array and hands them its shape, its type and its
-bytes. What stands here for those names takes the same arguments and checks each: NumPy's
-own would also make arrays of objects, and types whose flags the file chooses.
+A pickle names the functions that build an array, and gives them its shape, its type and
+its bytes. The classes of this module take the place of those functions. They take the
+same arguments and check each. NumPy's own functions would also build arrays of objects,
+and types whose flags the file chooses.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ _NUMBER = re.compile('[<>|=]?(f[248]|[iu][1248]|b1)')
 
 
 class UnsafePickleError(ValueError):
-    """A pickle holds something else than it may."""
+    """A pickle holds something that is not allowed in it."""
 
 
 class DType:
-    """What `numpy.dtype` builds: a number of known size and byte order."""
+    """Takes the place of `numpy.dtype`: a number of known size and byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str) or not _NUMBER.fullmatch(code):
@@ -34,7 +35,7 @@ class DType:
 
 
 class Array:
-    """What `numpy.ndarray` and `_reconstruct` build; `array` is None until it is filled."""
+    """Takes the place of `numpy.ndarray`. `array` is None until `fill` is called."""
 
     def __init__(self, *_: object) -> None:
         self.array: np.ndarray | None = None
@@ -56,7 +57,7 @@ class Array:
 
 
 class Scalar(Array):
-    """What `scalar` builds: one number."""
+    """Takes the place of NumPy's `scalar`: one number."""
 
 
 def _from_buffer(

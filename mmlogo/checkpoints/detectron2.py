@@ -1,4 +1,4 @@
-"""detectron2's names of a ResNet's tensors, and its pickles of arrays.
+"""Translates detectron2's names of the tensors of a ResNet, and reads its pickles.
 
 Facts from detectron2 (github.com/facebookresearch/detectron2): the names of
 tools/convert-torchvision-to-d2.py; the pickle of checkpoint/detection_checkpoint.py, a
@@ -29,7 +29,7 @@ _OURS = re.compile(
 
 
 def to_detectron2(name: str) -> str:
-    """layer1.0.bn2.weight -> res2.0.conv2.norm.weight; the stem is `stem`."""
+    """Translate layer1.0.bn2.weight to res2.0.conv2.norm.weight, conv1 to stem.conv1."""
     match = _OURS.fullmatch(name)
     assert match, name
     stage, block, kind, conv, place, tensor = match.groups()
@@ -40,7 +40,7 @@ def to_detectron2(name: str) -> str:
 
 
 def from_detectron2(name: str) -> str:
-    """The reverse, behind any prefix; other names stay as they are."""
+    """Translate back, also behind a prefix. Other names stay as they are."""
     match = _THEIRS.search(name)
     if match is None:
         return name
@@ -53,10 +53,10 @@ def from_detectron2(name: str) -> str:
 
 
 def write_pickle(path: str | Path, state: Mapping[str, Tensor], meta: dict) -> None:
-    """Write a backbone, named as torchvision names it, for `MODEL.WEIGHTS`.
+    """Write a backbone with torchvision's names to a file for detectron2's `MODEL.WEIGHTS`.
 
-    Floats become float32, which NumPy has; counts of batches, which detectron2 does not
-    have, are left out.
+    Floats become float32, because NumPy has no bfloat16. Counts of batches are left out,
+    because detectron2 has none.
     """
     model = {
         to_detectron2(name): value.float().numpy()
@@ -72,14 +72,14 @@ def write_pickle(path: str | Path, state: Mapping[str, Tensor], meta: dict) -> N
 
 
 def read_pickle(path: str | Path) -> Any:
-    """A pickle of names, plain values and arrays of numbers, Python 2's too.
+    """Read a pickle of names, plain values and arrays of numbers, also one of Python 2.
 
-    Nothing that the file names is imported or called: `arrays.py` puts an array together,
-    from its shape, its type and its bytes. Arrays become tensors.
+    Nothing that the file names is imported or called. `arrays.py` builds the arrays from
+    their shapes, types and bytes. Arrays become tensors.
 
     Raises:
-        UnsafePickleError: If it holds anything else.
-        pickle.UnpicklingError, EOFError: If it is cut off or no pickle.
+        UnsafePickleError: If the file holds anything else.
+        pickle.UnpicklingError, EOFError: If the file is cut off or is not a pickle.
     """
     with Path(path).open('rb') as file:
         content = _ArrayUnpickler(file, encoding='latin1').load()
@@ -87,7 +87,7 @@ def read_pickle(path: str | Path) -> Any:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Knows no name but those of arrays, and for these takes what stands for them."""
+    """Knows only the names of array functions, for which it gives those of `arrays.py`."""
 
     def find_class(self, module: str, name: str) -> Any:
         if f'{module}.{name}' not in STAND_INS:

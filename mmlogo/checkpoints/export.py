@@ -1,4 +1,4 @@
-"""The ResNet of a checkpoint, written for another library."""
+"""Writes the ResNet of a checkpoint for another library."""
 
 from __future__ import annotations
 
@@ -50,17 +50,18 @@ _PARTS = {'stem', 'conv1', 'bn1', 'layer1', 'layer2', 'layer3', 'layer4'}
 
 
 class Backbone(NamedTuple):
-    """A ResNet's tensors and what is known of it.
+    """The tensors of a ResNet, and what is known of it.
 
     Args:
         path: The checkpoint.
-        prefix: What stood before the names in it.
-        state: Named as in torchvision, contiguous, on the CPU.
+        prefix: The prefix of the ResNet's names in the checkpoint.
+        state: The tensors, with torchvision's names, contiguous, on the CPU.
         depth: 18, 34, 50, 101 or 152.
-        settings: `backbone` of its config; empty if the checkpoint has none.
-        inputs: `mean` and `std` of RGB channels in [0, 255], if the config says so.
-        cfg: The config's text.
-        commit: That trained it, where the checkpoint says so.
+        settings: `backbone` of the config. It is empty if the checkpoint has no config.
+        inputs: `mean` and `std` of RGB channels in [0, 255]. It is empty if the config does
+            not say them.
+        cfg: The text of the config, None if there is none.
+        commit: The commit that trained the network, None if the checkpoint does not say it.
     """
 
     path: Path
@@ -74,19 +75,19 @@ class Backbone(NamedTuple):
 
     @property
     def kernel(self) -> int:
-        """Of the first convolution: 7, or 3 of the networks for CIFAR."""
+        """The side of the first convolution: 7, or 3 in networks for CIFAR."""
         return self.state['conv1.weight'].shape[-1]
 
     @property
     def style(self) -> str:
-        """`pytorch`: a bottleneck has its stride in the 3x3 convolution; `caffe`: 1x1."""
+        """Where a bottleneck has its stride: `pytorch` in the 3x3, `caffe` in the 1x1."""
         if self.depth < 50:  # other blocks have no choice
             return _PLAIN['style']
         return self.settings.get('style', _PLAIN['style'])
 
     @property
     def widths(self) -> dict[str, int]:
-        """`stem_channels` and `base_channels`, where they are not 64."""
+        """`stem_channels` and `base_channels`, if they are not 64."""
         widths = dict(
             stem_channels=self.state['conv1.weight'].shape[0],
             base_channels=self.state['layer1.0.conv1.weight'].shape[0],
@@ -94,7 +95,7 @@ class Backbone(NamedTuple):
         return {} if set(widths.values()) == {64} else widths
 
     def unlike(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Of the settings those that are others than these."""
+        """Return the settings that differ from these."""
         have = dict(self.settings) | dict(style=self.style)
         have['eps'] = (have.get('norm_cfg') or {}).get('eps', _PLAIN['eps'])
         return {
@@ -107,20 +108,22 @@ class Backbone(NamedTuple):
 def read_backbone(
     path: str | Path, *, prefix: str | None = None, config: Config | None = None
 ) -> Backbone:
-    """The student's ResNet of any checkpoint that `load_pretrained` reads.
+    """Read the student's ResNet of any checkpoint that `load_pretrained` reads.
 
-    What the tensors do not show is taken from `config`, else from the config in the
+    What the tensors do not show is read from `config`, or else from the config in the
     checkpoint.
 
     Args:
-        path: .pth, .pt, .pth.tar, .safetensors or detectron2's .pkl.
-        prefix: As in `load_pretrained`.
-        config: That it was trained with; the checkpoint has to fit its backbone.
+        path: A .pth, .pt, .pth.tar or .safetensors file, or a .pkl of detectron2.
+        prefix: The prefix of the ResNet's names in the checkpoint, with its last dot;
+            default: the one that `find_prefix` finds.
+        config: The config of the training. The checkpoint must fit its backbone; default:
+            the config in the checkpoint.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or holds no ResNet, only part of one, or
-            another kind.
+        ValueError: If the file cannot be read. If it holds no ResNet, only part of one, or
+            a ResNet of another kind.
     """
     path = Path(path).expanduser()
     content = read_checkpoint(path)
@@ -174,23 +177,25 @@ def export_backbone(
 ) -> str:
     """Write the ResNet of a checkpoint so that another library loads it.
 
-    What it was goes along: as `meta` where the library lets it, in the metadata of
-    .safetensors, else in OUT.json beside it.
+    The metadata of the training go with it: as `meta` if the library allows that, in the
+    metadata of a .safetensors file, otherwise in a file OUT.json beside it.
 
     Args:
-        path: As in `read_backbone`.
-        target: One of `ENDINGS`.
-        out: The file, with one of the target's endings.
-        prefix: As in `read_backbone`.
-        config: As in `read_backbone`.
-        about: More for the metadata.
+        path: The checkpoint, of a kind that `read_backbone` reads.
+        target: The library, a key of `ENDINGS`.
+        out: The file to write, with one of the target's endings.
+        prefix: The prefix of the ResNet's names in the checkpoint, with its last dot;
+            default: the one that `find_prefix` finds.
+        config: The config of the training; default: the config in the checkpoint.
+        about: Further entries of the metadata; default: none.
 
     Returns:
-        How to load it there.
+        A text that says how to load the file there.
 
     Raises:
-        FileNotFoundError, ValueError: As in `read_backbone`; if the target cannot read
-            such a file or has no such network.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If `read_backbone` refuses the checkpoint. If the target cannot read
+            files with this ending, or does not have such a network.
     """
     out = Path(out).expanduser()
     if out.suffix not in ENDINGS[target]:
@@ -225,7 +230,7 @@ def sha256(path: str | Path) -> str:
 
 
 def _depth(state: dict[str, Tensor], more: list[str], path: Path) -> int:
-    """Of a plain ResNet with nothing missing; counts of batches are filled in."""
+    """Return the depth of a complete, plain ResNet. Missing counts of batches become 0."""
     blocks = tuple(
         len({name.split('.')[1] for name in state if name.startswith(f'layer{stage}.')})
         for stage in (1, 2, 3, 4)
@@ -256,7 +261,7 @@ def _depth(state: dict[str, Tensor], more: list[str], path: Path) -> int:
 
 @functools.cache
 def _torchvision(depth: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of torchvision's tensors, without the classifier's."""
+    """Return the shapes of torchvision's tensors without the classifier's."""
     with torch.device('meta'):
         net = getattr(torchvision.models, f'resnet{depth}')()
     state = net.state_dict().items()
@@ -264,7 +269,7 @@ def _torchvision(depth: int) -> dict[str, tuple[int, ...]]:
 
 
 def _check(backbone: Backbone, target: str) -> None:
-    """Raise ValueError where the target's ResNet would be another network."""
+    """Raise ValueError if the target's ResNet would be another network."""
     if target == 'mmpretrain':
         return
     stem = tuple(backbone.state['conv1.weight'].shape)
@@ -297,7 +302,7 @@ def _check(backbone: Backbone, target: str) -> None:
 
 
 def _meta(backbone: Backbone, target: str) -> dict[str, Any]:
-    """Plain values only, for torch's safe reader and for JSON."""
+    """Return metadata of plain values, which torch's safe reader and JSON can hold."""
     return dict(
         target=target,
         network=f'ResNet-{backbone.depth}',

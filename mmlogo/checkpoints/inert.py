@@ -1,7 +1,8 @@
-"""What a checkpoint may hold beside tensors, and how it comes to be without running.
+"""Says what a checkpoint may hold beside tensors, and builds it without running anything.
 
-While a file is read, a small class here stands for each name in it and keeps what the file
-gives. `finish` looks at all of it afterwards, makes the real objects, and refuses the rest.
+While a file is read, a small class of this module takes the place of each name in it, and
+keeps what the file gives. Afterwards `finish` checks all of it, builds the real objects,
+and refuses the rest.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ class _Kept:
 
 
 class _Log(_Kept):
-    """For MMEngine's `HistoryBuffer`.
+    """Takes the place of MMEngine's `HistoryBuffer`.
 
-    Its own `__setstate__` takes functions out of the file, into a table of the class.
+    The `__setstate__` of the real class would put functions from the file into a table.
     """
 
     def made(self) -> HistoryBuffer:
@@ -68,15 +69,15 @@ class _Log(_Kept):
 
 
 class _Arguments(_Kept):
-    """For `argparse.Namespace`, in which many a release keeps its arguments."""
+    """Takes the place of `argparse.Namespace`, in which releases keep their arguments."""
 
 
 class _OneCycle(_Kept):
-    """For the schedule whose state has its own function in it."""
+    """Takes the place of the schedule whose state names a function of its own."""
 
 
-# Of which class which functions a checkpoint may name. A log names its statistics, and
-# they are left out: MMEngine puts them there anew.
+# The functions that a checkpoint may name, by their class. A log names its statistics. They
+# are left out, because MMEngine puts them there anew.
 _FUNCTIONS: dict[type, dict[str, Any]] = {
     _Log: dict.fromkeys(('min', 'max', 'mean', 'current')),
     _OneCycle: {
@@ -88,9 +89,9 @@ _FUNCTIONS: dict[type, dict[str, Any]] = {
 
 
 class _Function:
-    """For `getattr`, with which a pickle names the function of a class.
+    """Takes the place of `getattr`, by which a pickle names the function of a class.
 
-    With any other name, `getattr` leads from a class to every function there is.
+    The real `getattr` would lead from a class to every function that there is.
     """
 
     def __init__(self, kind: object = None, name: object = None, *_: object) -> None:
@@ -102,13 +103,13 @@ class _Function:
 
 
 def _path(*parts: object) -> PurePosixPath:
-    """For `pathlib.PosixPath`, which Windows has not."""
+    """Take the place of `pathlib.PosixPath`, which Windows does not have."""
     if not all(isinstance(part, str) for part in parts):
         raise UnsafePickleError('a path that is not made of text')
     return PurePosixPath(*parts)  # type: ignore[arg-type]
 
 
-# What stands for a name, beside what torch's safe reader knows.
+# What takes the place of a name, in addition to the names that torch's safe reader knows.
 STAND_INS: dict[str, Any] = arrays.STAND_INS | {
     'mmengine.logging.history_buffer.HistoryBuffer': _Log,
     'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler': _OneCycle,
@@ -121,13 +122,14 @@ STAND_INS: dict[str, Any] = arrays.STAND_INS | {
 
 
 def finish(content: object) -> Any:
-    """What was read, with real objects for what stood for them.
+    """Put the real objects in the places of the stand-ins.
 
-    Dictionaries and lists are changed in place. What is in several places stays one.
+    Dictionaries and lists are changed in place. An object that is in several places stays
+    one object.
 
     Raises:
-        UnsafePickleError: If anything else than tensors, arrays of numbers, plain values,
-            MMEngine's log and arguments is there, such as a function or a class.
+        UnsafePickleError: If there is anything else than tensors, arrays of numbers, plain
+            values, MMEngine's log and arguments, such as a function or a class.
     """
     return _finish(content, {})
 

@@ -1,4 +1,4 @@
-"""Weights of a backbone out of a checkpoint, whoever wrote it."""
+"""Finds the weights of a backbone in a checkpoint of any origin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COPIES = {'ema', 'k', 'key', 'momentum', 'target', 'teacher'}
 
 
 class Mismatch(NamedTuple):
-    """A tensor of another shape than the backbone's."""
+    """A tensor whose shape differs from that in the backbone."""
 
     name: str
     have: tuple[int, ...]
@@ -31,16 +31,16 @@ class Mismatch(NamedTuple):
 
 
 class KeyReport(NamedTuple):
-    """What a checkpoint gave a backbone; names are the backbone's own.
+    """Which tensors of a backbone a checkpoint has. Names are those of the backbone.
 
     Args:
         path: The checkpoint.
-        prefix: What stood before the names in it.
-        matched: Loaded.
-        missing: Of the backbone, not in the checkpoint.
-        unexpected: In the checkpoint under the prefix, not of the backbone.
-        mismatched: In both, with different shapes.
-        config: The config in the checkpoint, its text; None where there is none.
+        prefix: The prefix of the backbone's names in the checkpoint.
+        matched: Names that were loaded.
+        missing: Names that the backbone has and the checkpoint does not.
+        unexpected: Names that the checkpoint has under the prefix, the backbone does not.
+        mismatched: Names that both have, with different shapes.
+        config: The text of the config in the checkpoint, None if there is none.
     """
 
     path: str
@@ -52,7 +52,7 @@ class KeyReport(NamedTuple):
     config: str | None = None
 
     def write(self, path: str | Path) -> None:
-        """Every name to a JSON file, of which the text has three of each kind."""
+        """Write all names to a JSON file. `str` of the report shows three of each kind."""
         names = self._asdict() | dict(mismatched=[_shapes(m) for m in self.mismatched])
         del names['config']
         Path(path).write_text(json.dumps(names, indent=1) + '\n')
@@ -79,24 +79,23 @@ def load_pretrained(
 ) -> KeyReport:
     """Load a backbone's weights from a checkpoint that holds them under any prefix.
 
-    One rule for every origin: the prefix is that under which most names of the backbone
-    are found. So `state_dict.backbone.` of MMEngine's checkpoints, `module.encoder_q.`
-    of MoCo's and no prefix of torchvision's and timm's are the same to it. Prefixes
-    that name a momentum copy stand back for the student. detectron2's names are read as
-    ours.
+    One rule serves all origins: the prefix is the one under which most names of the
+    backbone are found. It is `state_dict.backbone.` in MMEngine's checkpoints,
+    `module.encoder_q.` in MoCo's, and empty in torchvision's and timm's. The student's
+    prefix goes before that of a momentum copy. Names of detectron2 are translated.
 
     Args:
-        backbone: Loaded in place; nothing of it is changed where this raises.
-        path: .pth, .pt, .pth.tar, .safetensors or detectron2's .pkl.
-        allow_partial: Load although tensors of the backbone are missing, or although
-            the checkpoint is of a deeper one.
-        prefix: Take this one, with its last dot.
+        backbone: The backbone. It is changed in place, and not at all if there is an error.
+        path: A .pth, .pt, .pth.tar or .safetensors file, or a .pkl of detectron2.
+        allow_partial: Whether to load even if tensors of the backbone are missing, or if
+            the checkpoint is of a deeper network; default: False.
+        prefix: The prefix, with its last dot; default: the one that is found.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, holds no name of the backbone, only a momentum
-            copy or several networks; if a shape differs, or if it is partial; or if
-            the backbone strides elsewhere (`check_strides`).
+        ValueError: If the file cannot be read. If it has no name of the backbone, only a
+            momentum copy, or several networks. If a shape differs, or tensors are missing.
+            If the strides are in other convolutions (`check_strides`).
     """
     content = read_checkpoint(path)
     found = tensors_of(content, path)
@@ -147,7 +146,7 @@ def _config_of(content: object) -> str | None:
 
 
 def _check(report: KeyReport, backbone: nn.Module, allow_partial: bool) -> None:
-    """Raise ValueError unless the backbone is all there."""
+    """Raise ValueError unless all of the backbone is there."""
     if report.mismatched:
         shapes = _some([_shapes(mismatch) for mismatch in report.mismatched])
         raise ValueError(
@@ -175,7 +174,7 @@ def _check(report: KeyReport, backbone: nn.Module, allow_partial: bool) -> None:
 
 
 def find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Path) -> str:
-    """The prefix under which most of the wanted names are found."""
+    """Return the prefix under which most of the wanted names are found."""
     names = set(wanted)
     counts: Counter[str] = Counter()
     for name in found:
@@ -208,30 +207,30 @@ def find_prefix(found: Mapping[str, Tensor], wanted: list[str], path: str | Path
 
 
 def is_copy(name: str) -> bool:
-    """Whether a word of a name says momentum copy: teacher.backbone., encoder_k."""
+    """Whether a name is of a momentum copy, as teacher.backbone. and encoder_k. are."""
     return bool(_COPIES & set(re.split(r'[^a-z0-9]+', name)))
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
-    """('', a.b.c), (a., b.c), (a.b., c)."""
+    """Yield ('', a.b.c), (a., b.c) and (a.b., c) for the name a.b.c."""
     yield '', name
     for dot in re.finditer(r'\.', name):
         yield name[: dot.end()], name[dot.end() :]
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """`tensors_of` what `read_checkpoint` reads, with its errors."""
+    """Read a checkpoint by `read_checkpoint` and return its tensors by `tensors_of`."""
     return tensors_of(read_checkpoint(path), path)
 
 
 def tensors_of(content: object, path: str | Path) -> dict[str, Tensor]:
-    """Every named tensor of a checkpoint, names of nested dictionaries joined by dots.
+    """Return every named tensor of a checkpoint. Dots join names of nested dictionaries.
 
-    detectron2's names become those of torchvision, and the stage that a C4 detector of
-    mmdet has in its box head one of its backbone.
+    Names of detectron2 become those of torchvision. A C4 detector of mmdet has the last
+    stage of its ResNet in its box head. This stage gets the name that it has in a backbone.
 
     Raises:
-        ValueError: If it is a ResNet of Caffe2, a network of another kind.
+        ValueError: If it is a ResNet of Caffe2, which is another network.
     """
     found = {_of_backbone(name): value for name, value in _flat(content, '')}
     if any(name.endswith('_branch2a_w') for name in found):
@@ -276,14 +275,14 @@ def _some(names: list[str], count: int = 3) -> str:
 
 
 def check_strides(trunk: nn.Module, path: str, pretraining: str | None) -> None:
-    """Refuse a ResNet whose bottlenecks stride where the checkpoint's do not.
+    """Refuse a ResNet whose bottlenecks have their strides elsewhere than the checkpoint's.
 
-    Names and shapes of the two kinds are the same. A checkpoint without a config is taken
-    to stride in the 3x3 convolutions, as those of PyTorch do.
+    The two kinds have the same names and shapes. Without a config, a checkpoint is taken to
+    have its strides in the 3x3 convolutions, as PyTorch's ResNets have.
 
     Raises:
-        ValueError: If one has its strides in the 1x1 convolutions (style='caffe') and the
-            other has not.
+        ValueError: If one of the two has its strides in the 1x1 convolutions
+            (style='caffe') and the other does not.
     """
     said = (model_of(pretraining).get('backbone') if pretraining else None) or {}
     wanted = 'conv1' if said.get('style') == 'caffe' else 'conv2'

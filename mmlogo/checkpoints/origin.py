@@ -1,4 +1,4 @@
-"""What the config in a checkpoint says of its pretraining. Nothing in it is run."""
+"""Reads the config in a checkpoint, without running it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _PLAIN = (
 
 
 def model_of(cfg: str) -> dict[str, Any]:
-    """`model` of a config's text as MMEngine writes it, else an empty dictionary."""
+    """Return `model` of a config's text. It is empty if the text has no plain `model`."""
     model = value_of(cfg, 'model')
     return model if isinstance(model, dict) else {}
 
 
 def value_of(cfg: str, name: str) -> Any:
-    """What a config's text assigns to a name; None if that is no plain value."""
+    """Return what a config's text assigns to a name, None if that is not a plain value."""
     try:
         for line in ast.parse(cfg).body:
             if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == name:
@@ -43,9 +43,10 @@ def value_of(cfg: str, name: str) -> Any:
 
 
 def plain_config(cfg: str) -> str:
-    """A config's text without what does more than give a name a plain value.
+    """Keep the lines of a config's text that give a name a plain value, and no others.
 
-    MMEngine runs such a text as Python. A text that is plain comes back as it is.
+    MMEngine runs such a text as Python. If all lines are of this kind, the text comes back
+    as it is.
     """
     try:
         lines = ast.parse(cfg).body
@@ -89,7 +90,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def inputs_of(preprocessor: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Mean and standard deviation, where they are surely RGB's."""
+    """Return `mean` and `std`, if they are certainly those of RGB channels."""
     ours = preprocessor.get('type') in ('MultiCropPreprocessor', 'LabelledPreprocessor')
     # mmdet and mmseg read BGR and turn it
     if not ours and not (preprocessor.get('to_rgb') or preprocessor.get('bgr_to_rgb')):

@@ -1,4 +1,4 @@
-"""A checkpoint without what only its training needs, under the name of its content."""
+"""Writes a checkpoint without what only its training needs, named by its hash."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ def publish(
 ) -> Path:
     """Write the student of a checkpoint and its metadata, as OpenMMLab publishes models.
 
-    Kept are `state_dict`, but for queues, ramps and momentum copies, and `meta`, in plain
-    values, so that torch's safe reader takes it. The name ends with the first eight hex
-    digits of the file's SHA-256, which `torch.hub` checks on download where `check_hash`
-    is given. The same checkpoint gives the same file.
+    The file keeps `state_dict` without queues, ramps and momentum copies, and `meta` as
+    plain values, so that torch's safe reader reads it. Its name ends with the first eight
+    hex digits of its SHA-256, which `torch.hub` checks on download if `check_hash` is True.
+    The same checkpoint gives the same file.
 
     Args:
-        path: A checkpoint of MMEngine's Runner.
-        folder: Made where it is absent.
-        name: Without its digits and ending; default: the run's and the checkpoint's.
-        teacher: Keep momentum copies too.
-        about: More for the metadata.
+        path: A checkpoint that MMEngine's Runner wrote.
+        folder: The folder of the new file. It is made if it does not exist.
+        name: The first part of the file's name; default: the names of the run and of the
+            checkpoint.
+        teacher: Whether to keep momentum copies; default: False.
+        about: Further entries of `meta`; default: none.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        FileNotFoundError: If there is no checkpoint.
-        ValueError: If it cannot be read, or has no student.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the checkpoint cannot be read, or has no student.
     """
     path = Path(path).expanduser()
     content = read_checkpoint(path)
@@ -83,7 +84,7 @@ def _is_kept(part: str, teacher: bool) -> bool:
 
 
 def _name(path: Path, meta: dict[str, Any]) -> str:
-    """simsiam_r18_cifar10_20300131_235959 and epoch_60.pth -> simsiam_..._epoch_60."""
+    """Join simsiam_r18_cifar10_20300131_235959 and epoch_60.pth to simsiam_..._epoch_60."""
     run = re.sub(r'_?\d{8}_\d{6}$', '', str(meta.get('experiment_name', '')))
     return f'{run}_{path.stem}' if run else path.stem
 

@@ -1,13 +1,13 @@
-"""The one way in which a checkpoint is read, by mmlogo and by MMEngine beside it.
+"""Reads checkpoints, for mmlogo and for MMEngine. There is no other way to read one here.
 
-A checkpoint is a pickle, and a pickle names functions and what to call them with. torch's
-safe reader calls those on a list only; its list has no number of NumPy's and nothing of
-MMEngine's log, so that MMEngine adds `getattr`, from which every function can be reached,
-and reads the file without a list where that fails. Here the list is this file's own. What
-is on it for a name only keeps what the file gives, and becomes the real object when the
-whole file has been read and looked at.
+A checkpoint is a pickle, and a pickle names functions and the arguments to call them with.
+torch's safe reader calls only functions on a list. NumPy's numbers and MMEngine's log are
+not on it. MMEngine therefore adds `getattr`, from which every function can be reached. If
+that is not enough, it reads the file without a list. This module has a list of its own: a
+stand-in for each name, which only keeps what the file gives. The stand-ins become real
+objects when the whole file has been read and checked.
 
-Importing this registers it with MMEngine's `CheckpointLoader`, for files and for URLs.
+Importing this module registers it with MMEngine's `CheckpointLoader`, for files and URLs.
 """
 
 from __future__ import annotations
@@ -46,19 +46,20 @@ _LOCK = threading.Lock()
 
 
 def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
-    """A checkpoint as it was saved; of .safetensors the tensors.
+    """Read a checkpoint as it was saved, or the tensors of a .safetensors file.
 
-    Nothing that a file names is run, and nothing that could run is in what comes back:
-    tensors, arrays of numbers, names and plain values, MMEngine's log, and arguments that
-    `argparse` parsed. Pickles that torch did not save are read by `read_pickle`.
+    Nothing that the file names is run, and the result holds nothing that could be run. It
+    holds tensors, arrays of numbers, names and plain values, MMEngine's log, and arguments
+    that `argparse` parsed. A pickle that torch did not write is read by `read_pickle`.
 
     Args:
-        path: .pth, .pt, .pth.tar, .safetensors or a pickle of arrays.
-        map_location: As `torch.load` has it; default: the CPU.
+        path: A .pth, .pt, .pth.tar or .safetensors file, or a pickle of arrays.
+        map_location: The device of the tensors, or what else `torch.load` takes; default:
+            the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or holds anything else.
+        ValueError: If the file cannot be read, or holds anything else.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -92,7 +93,7 @@ def _refused(path: Path, what: str) -> str:
 
 
 def _names(error: Exception) -> str | None:
-    """What a file holds that torch's safe reader refuses."""
+    """Return what torch's safe reader refused in a file, empty if it was something else."""
     text = str(error)
     if isinstance(error, RuntimeError) and 'TorchScript' in text:
         return 'a program of TorchScript'
@@ -103,7 +104,7 @@ def _names(error: Exception) -> str | None:
 
 
 def _shortened(error: Exception) -> str:
-    """The line of an error that says what is wrong; torch puts advice before it."""
+    """Return the line of an error that says what is wrong. torch puts advice before it."""
     lines = [line for line in str(error).splitlines() if line]
     advice = ('Weights only load failed', 'Please file an issue')
     said = [line for line in lines if not any(words in line for words in advice)]
@@ -147,11 +148,11 @@ def _only(known: dict[str, Any]) -> Iterator[None]:
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """`read_checkpoint` for MMEngine, which would run the configs in a checkpoint.
+    """Read a checkpoint for MMEngine, and leave only plain values of its configs.
 
-    `Runner.resume` runs `meta['config']` for its `gpu_ids`; no more than these stays of it.
-    Inference without a config runs the one that training leaves in `meta` or in the
-    message hub: of it stay plain values.
+    MMEngine would run them. `Runner.resume` runs `meta['config']` for its `gpu_ids`, so
+    only these stay. Inference without a config runs the config that training left in
+    `meta` or in the message hub, of which the plain values stay.
     """
     content = read_checkpoint(filename, 'cpu' if map_location is None else map_location)
     meta = _part(content, 'meta')
@@ -184,7 +185,7 @@ def _gpu_ids(config: object) -> list[int] | range | None:
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Download to where `torch.hub` keeps checkpoints, once, and read it from there."""
+    """Download a file once, to the folder of `torch.hub`, and read it from there."""
     path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
     if is_main_process():
         _download(filename, path)
@@ -223,7 +224,7 @@ def _url(filename: str, urls: dict[str, str]) -> str:
 
 
 def load_from_elsewhere(filename: str, map_location: Any = None) -> NoReturn:
-    """Refuse what MMEngine's own loader would read in its own way."""
+    """Refuse a name that only MMEngine's own loader could read."""
     scheme = filename.partition('://')[0]
     raise ValueError(
         f'{filename} was not read: {scheme}:// is fetched and read in one step, which may '
@@ -232,7 +233,7 @@ def load_from_elsewhere(filename: str, map_location: Any = None) -> NoReturn:
 
 
 def register() -> None:
-    """Put these in the place of MMEngine's loaders, for every beginning it knows."""
+    """Put these functions in the place of MMEngine's loaders, for every scheme it knows."""
     for beginning, loader in {
         '': load_from_local,
         'http://': load_from_http,
