@@ -242,7 +242,7 @@ def draw_comparison(
         minutes.append(Line(result['title'], place, paced))
     figure = new_figure(8, 3.2, LIGHT)
     left, right = figure.subplots(1, 2, sharey=True)
-    title, unit = f'{scalar}, %, over epochs', 'epoch (0: untrained)'
+    title, unit = f'{title_of(scalar)}, %, over epochs', 'epoch (0: untrained)'
     _draw(left, epochs, title, unit, size=7.5, named=False)
     _draw(right, minutes, 'over minutes of one core', 'CPU minutes', size=7.5)
     figure.savefig(path)
@@ -284,7 +284,7 @@ def _draw(
         style: dict[str, Any] = dict(marker='o', ms=3) if len(x) < 20 else {}
         style['ls'] = '-' if place < len(theme.shades) else (0, (5, 2))
         axes.plot(x, y, color=colour, lw=1.6, gid=name, **style)
-        digits = f'{y[-1]:,.0f}' if abs(y[-1]) >= 1000 else f'{y[-1]:.3g}'
+        digits = f'{y[-1]:,.0f}' if abs(y[-1]) >= 1000 else f'{y[-1]:#.3g}'.rstrip('.')
         labels.append((y[-1], f'{name}: {digits}', colour))
     for value, name, colour in levels:
         axes.axhline(value, color=colour, lw=0.9, ls=(0, (4, 3)), gid=name)
