@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import modelindex
 import torch
 from matplotlib.colors import to_hex
 from mmengine.logging import MessageHub, MMLogger
@@ -415,3 +416,11 @@ def outlines(figure):
         if boxes:
             found.append(boxes)
     return found
+
+
+def read_model_index(folder: Path) -> modelindex.models.ModelIndex.ModelIndex:
+    """Read a folder's model-index.yml as MIM does, which would say nothing of faults."""
+    index = modelindex.load(str(folder / 'model-index.yml'))
+    faults = [fault for part in index.collect_check_errors() for fault in part['errors']]
+    assert not faults, faults
+    return index
