@@ -1,6 +1,6 @@
 """Hooks of training runs, one per file."""
 
-from mmlogo.engine.hooks.average_statistics import AverageStatisticsHook
+from mmlogo.engine.hooks.checkpoint import DurableCheckpointHook
 from mmlogo.engine.hooks.clock import ClockHook
 from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook
 from mmlogo.engine.hooks.online_probe import OnlineProbeHook
@@ -14,10 +14,10 @@ from mmlogo.engine.hooks.throughput import ThroughputHook
 from mmlogo.engine.hooks.validate_first import ValidateFirstHook
 
 __all__ = [
-    'AverageStatisticsHook',
     'ClockHook',
     'CollapseError',
     'CollapseHook',
+    'DurableCheckpointHook',
     'OnlineProbeHook',
     'PretrainedHook',
     'ProgressHook',
