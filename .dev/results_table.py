@@ -93,7 +93,7 @@ def collect(work_dir: Path) -> dict:
         )
     runs = read_rows(notes)
     starts = [run for run in runs if run['event'] == 'start']
-    ends = [run for run in runs if run['event'] == 'end']
+    ends = [run for run in runs if run['event'] in ('end', 'interrupted')]
     config = config_file(work_dir, starts[-1]['command'])
     if config is None:
         raise FileNotFoundError(
@@ -111,7 +111,7 @@ def collect(work_dir: Path) -> dict:
         if 'epoch' not in record and any('/top' in key for key in record)
     }
     epochs = cfg.train_cfg.max_epochs
-    if not ends or epochs not in evaluations:
+    if runs[-1]['event'] == 'interrupted' or not ends or epochs not in evaluations:
         raise ValueError(
             f'{work_dir} stopped before epoch {epochs}; resume it, a table shows runs '
             'that reached their end'

@@ -20,6 +20,8 @@ default_hooks = dict(
         interval=5000,
         max_keep_ckpts=2,
     ),
+    finite=dict(type='FiniteHook', _scope_='mmlogo'),
+    interrupt=dict(type='InterruptHook', _scope_='mmlogo'),
     pretrained=dict(type='PretrainedHook', _scope_='mmlogo'),
     provenance=dict(type='ProvenanceHook', _scope_='mmlogo'),
     throughput=dict(type='ThroughputHook', _scope_='mmlogo'),

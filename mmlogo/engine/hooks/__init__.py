@@ -1,8 +1,11 @@
 """Hooks of training runs, one per file."""
 
+from mmlogo.engine.hooks.bounded_log import BoundedLogHook
 from mmlogo.engine.hooks.checkpoint import DurableCheckpointHook
 from mmlogo.engine.hooks.clock import ClockHook
 from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook
+from mmlogo.engine.hooks.finite import FiniteHook, NotFiniteError
+from mmlogo.engine.hooks.interrupt import InterruptHook
 from mmlogo.engine.hooks.online_probe import OnlineProbeHook
 from mmlogo.engine.hooks.pretrained import PretrainedHook
 from mmlogo.engine.hooks.progress import ProgressHook
@@ -14,10 +17,14 @@ from mmlogo.engine.hooks.throughput import ThroughputHook
 from mmlogo.engine.hooks.validate_first import ValidateFirstHook
 
 __all__ = [
+    'BoundedLogHook',
     'ClockHook',
     'CollapseError',
     'CollapseHook',
     'DurableCheckpointHook',
+    'FiniteHook',
+    'InterruptHook',
+    'NotFiniteError',
     'OnlineProbeHook',
     'PretrainedHook',
     'ProgressHook',
