@@ -50,7 +50,8 @@ def _lock(folder: Path) -> str | None:
         return None
     file = (folder / _LOCK).open('a+')
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # a lock of this process alone: workers of the data loader do not inherit it
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             file.close()  # a file system without locks
