@@ -12,7 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from mmlogo.datasets.sampler import EpochSampler
-from mmlogo.engine.waiting import watched
+from mmlogo.engine.waiting import explained, watched
 from mmlogo.registry import LOOPS
 
 
@@ -54,8 +54,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)
         batches = watched(self.batches_after(done), self.patience)
-        for idx, data_batch in enumerate(batches, done):
-            self.run_iter(idx, data_batch)
+        with explained():
+            for idx, data_batch in enumerate(batches, done):
+                self.run_iter(idx, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,9 +33,6 @@ def watched(batches: Iterable[T], patience: float) -> Iterator[T]:
         batches: The batches.
         patience: Seconds to wait for a batch. A worker that is stopped is noticed after
             5 seconds.
-
-    Raises:
-        LoaderError: If a worker has died.
     """
     watch = _Watch(patience)
     iterator = iter(batches)
@@ -45,8 +43,6 @@ def watched(batches: Iterable[T], patience: float) -> Iterator[T]:
                     batch = next(iterator)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                raise _explained(error) from error
             yield batch
     finally:
         watch.end()
@@ -113,7 +109,25 @@ def _leave(why: str) -> None:
     os._exit(1)
 
 
-def _explained(error: RuntimeError) -> RuntimeError:
+@contextmanager
+def explained() -> Iterator[None]:
+    """Context manager. Say what to do about a worker that has died.
+
+    torch raises its error in the middle of whatever the main thread does.
+
+    Raises:
+        LoaderError: In place of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        better = _explained(error)
+        if better is None:
+            raise
+        raise better from error
+
+
+def _explained(error: RuntimeError) -> LoaderError | None:
     text = str(error)
     if 'shared memory' in text or 'shm' in text or 'Bus error' in text:
         return LoaderError(
@@ -123,7 +137,8 @@ def _explained(error: RuntimeError) -> RuntimeError:
         )
     if 'DataLoader worker' in text:
         return LoaderError(
-            f'{text.splitlines()[0]} If it was killed, the machine may have been out of '
-            'memory: take fewer workers or smaller batches, and start again with --resume'
+            f'{text.splitlines()[0].strip()} If it was killed, the machine was perhaps '
+            'out of memory: take fewer workers or smaller batches, and start again with '
+            '--resume'
         )
-    return error
+    return None

@@ -102,7 +102,7 @@ def test_a_rate_that_is_far_too_high_ends_before_a_checkpoint(tmp_path, tiny_tre
     cfg = write_config(tmp_path, 'fast', 'simsiam_logo_r18_cifar10')
     words = ('--cfg-options', 'optim_wrapper.optimizer.lr=1e25')
     with pytest.raises(
-        NotFiniteError, match='iteration [23], epoch 1: .* no checkpoint yet'
+        NotFiniteError, match=r'iteration [23], epoch 1: .* no checkpoint yet'
     ):
         tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w', *words)
     assert not list((tmp_path / 'w').glob('*.pth'))

@@ -47,6 +47,9 @@ def fork(work: Callable[[], object], log: Path, **environment: str) -> int:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        # pytest's own write elsewhere
+        sys.stdout = open(1, 'w', buffering=1, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, 'w', buffering=1, closefd=False)  # noqa: SIM115
         os.environ.update(environment)
         work()
         code = 0
@@ -357,8 +360,10 @@ def chain_of_kills(
     return want.differs(outcome(work_dir))
 
 
-def interrupted(lab: Lab, work_dir: Path, names: Sequence[str], step: int) -> list[str]:
-    """Send signals to every rank at a step, resume, and compare the end."""
+def interrupted(
+    lab: Lab, work_dir: Path, names: Sequence[str], step: int, pause: float = 0.0
+) -> list[str]:
+    """Send signals to rank 0 at a step, some seconds apart, resume, and compare the end."""
     want = lab.undisturbed()
     sent = work_dir / 'sent'
 
@@ -370,7 +375,8 @@ def interrupted(lab: Lab, work_dir: Path, names: Sequence[str], step: int) -> li
             due = name == 'before_train_iter' and self.iter + 1 == step
             if due and os.environ['RANK'] == '0':
                 sent.write_text(str(time.time()))
-                for signal_name in names:
+                for number, signal_name in enumerate(names):
+                    time.sleep(pause * number)
                     os.kill(os.getpid(), getattr(signal, signal_name))
 
         Runner.call_hook = counted  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Workers, processes and launchers that die, sleep or stop: an error, never a wait for ever."""
+"""Workers, processes and launchers that die, sleep or stop: an error, and no long wait."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_process_that_dies_or_stops_ends_the_others(
 
     pids = lab.train(tmp_path / 'w', first=disturb)
     try:
-        assert wait(pids[1 - rank], 30) == 1
+        assert wait(pids[1 - rank]) == 1
         assert since(mark) < most
     finally:
         os.kill(pids[rank], signal.SIGKILL)
@@ -138,7 +138,7 @@ def test_a_process_that_dies_or_stops_ends_the_others(
 
 def test_a_second_signal_ends_at_once(folder, tmp_path):
     lab = Lab(folder)
-    wrong = interrupted(lab, tmp_path / 'w', ['SIGTERM', 'SIGINT'], 7)
+    wrong = interrupted(lab, tmp_path / 'w', ['SIGTERM', 'SIGINT'], 7, pause=2.5)
     assert wrong[0].startswith(f'exit codes {[128 + signal.SIGINT]}')
     assert not list((tmp_path / 'w').glob('iter_7.pth'))
 
@@ -210,7 +210,7 @@ def test_the_launcher_knows_what_its_processes_know():
     assert f'SAVED = {interrupts.SAVED!r}\n' in spec
 
 
-def test_signals_at_any_step(folder, tmp_path):
+def test_a_signal_and_its_echo(folder, tmp_path):
     lab = Lab(folder, 'moco_logo_r18_cifar10', workers=2)
     step = random.Random(1).randint(2, 14)
-    assert interrupted(lab, tmp_path / 'w', ['SIGINT'], step) == []
+    assert interrupted(lab, tmp_path / 'w', ['SIGINT', 'SIGINT'], step, pause=0.1) == []

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
@@ -18,15 +19,19 @@ from mmlogo.engine.hooks.checkpoint import DurableCheckpointHook
 from mmlogo.engine.interrupts import Agreement, TrainingInterrupted, note_saved
 from mmlogo.registry import HOOKS
 
+# Seconds in which a signal may come twice: a terminal sends Ctrl-C to a launcher and to its
+# processes, and the launcher sends it on.
+ECHO = 2.0
+
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
     """Save a checkpoint after the running iteration when a signal comes, and end.
 
     The processes of a training end together, after the same iteration, with exit code 75.
-    `--resume` then goes on with the next batch. A second signal ends a process at once,
-    with 128 and the signal's number. In an evaluation, the signal waits for the iteration
-    after it.
+    `--resume` then goes on with the next batch. Another signal, two seconds later or more,
+    ends a process at once, with 128 and the signal's number. In an evaluation, the signal
+    waits for the iteration after it.
 
     Args:
         signals: Names of the signals. SIGTERM is what most schedulers send first, SIGINT is
@@ -51,6 +56,7 @@ class InterruptHook(Hook):
             )
         self.signals = [signal.Signals[name] for name in signals]
         self.received: signal.Signals | None = None
+        self.since = 0.0
         self.former: dict[signal.Signals, Any] = {}
         self.agreement: Agreement | None = None
 
@@ -71,8 +77,10 @@ class InterruptHook(Hook):
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            os._exit(128 + number)
-        self.received = signal.Signals(number)
+            if time.monotonic() - self.since > ECHO:
+                os._exit(128 + number)
+            return
+        self.received, self.since = signal.Signals(number), time.monotonic()
         print(
             f'\n{self.received.name}: saving a checkpoint after this iteration; a second '
             'signal ends at once',
