@@ -209,6 +209,9 @@ def _plain(node: ast.expr | None, before: Container[str]) -> Any:
             return set(all_of(parts))
         case ast.Dict(keys=keys, values=values):  # a key of None stands for `**`
             return dict(zip(all_of(keys), all_of(values), strict=True))
+        # This is how MMEngine writes a dictionary whose keys are no Python names.
+        case ast.Call(func=ast.Name(id='dict'), args=[ast.Dict() as inner], keywords=[]):
+            return _plain(inner, before)
         case ast.Call(func=ast.Name(id='dict'), args=[], keywords=words):
             names = [word.arg for word in words]
             if None not in names:
