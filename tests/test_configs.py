@@ -60,8 +60,9 @@ def test_as_text_it_has_the_values_that_mmengine_reads(path, tmp_path):
     assert repr(text.to_dict()) == repr(run.to_dict())  # 1 is not True, a list no tuple
     assert text.filename == str(run.filename)
     if cfg.get('default_scope') == 'mmlogo':
-        loaders = [cfg[x] for x in ('val_dataloader', 'bank_dataloader') if cfg.get(x)]
-        kinds = re.findall(r"'type': '([^']+)'", f'{cfg.model} {loaders}')
+        names = ('val_dataloader', 'bank_dataloader')
+        read = [cfg[name].dataset for name in names if cfg.get(name)]
+        kinds = re.findall(r"'type': '([^']+)'", f'{cfg.model} {read}')
         assert [kind for kind in kinds if not is_known(kind)] == []
 
 
@@ -79,7 +80,7 @@ class TestText:
             one=(1,),
             empty=[[], (), {}],
             sets=[{1}, {2, 3}],
-            inner={'a b': dict(c={1: 'x', -2: 'y'}), 'd': dict(e=dict())},
+            inner={'a b': dict(c={-2: 'y', 1: 'x'}), 'd': dict(e=dict())},
         )
         cfg = self.read(Config(values).pretty_text, tmp_path)
         assert repr(cfg.to_dict()) == repr(dict(sorted(values.items())))
@@ -155,6 +156,7 @@ class TestText:
             'a = ' + '-' * 10**5 + '1',
             'a = b' + '.c' * 10**5,
         ],
+        ids=['half', 'NUL', 'parentheses', 'signs', 'dots'],
     )
     def test_what_python_cannot_parse(self, text, tmp_path):
         with pytest.raises(ValueError, match=r'mine\.py is no config: it cannot be parsed'):

@@ -942,7 +942,7 @@ def test_a_class_of_ones_own_is_built_if_the_work_dir_is_trusted(
 
     assert report(*words, '--trust', monkeypatch=monkeypatch) == 1
     message = capsys.readouterr().err
-    assert "No module named 'my_networks'; add the folder of the module" in message
+    assert 'Failed to import my_networks; add the folder of the module' in message
 
     monkeypatch.syspath_prepend(str(tmp_path / 'modules'))
     assert report(*words, '--trust', monkeypatch=monkeypatch) == 0
