@@ -81,8 +81,9 @@ def _check(known: bool, what: Any, cfg: Config) -> None:
         return
     imports = cfg.get('custom_imports')
     raise UntrustedError(
-        f'its config names {what!r}, and a page builds only classes of mmlogo, and networks '
-        'and transforms of mmpretrain, mmcv and torch; if you trust the work dir, add --trust'
+        f'its config names {what!r}, and a page builds only classes of mmlogo, and '
+        'networks and transforms of mmpretrain, mmcv and torch; if you trust the work dir, '
+        'add --trust'
         + (f', which also imports what custom_imports lists: {imports}' if imports else '')
     )
 
