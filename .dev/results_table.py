@@ -30,7 +30,7 @@ from statistics import mean, median
 import yaml
 from mmengine.config import Config
 
-from mmlogo.config import load_config
+from mmlogo.config import load_config, read_config
 from mmlogo.runs import config_file, joined, read_rows
 
 BLOCK = re.compile(
@@ -99,7 +99,7 @@ def collect(work_dir: Path) -> dict:
         raise FileNotFoundError(
             f'{work_dir} has no config (*.py); give the work dir as the run left it'
         )
-    cfg = Config.fromfile(config)
+    cfg = read_config(config)
     records = joined([read_rows(log) for log in logs])
     steps = [record for record in records if 'lr' in record and 'epoch' in record]
     evaluations = {
@@ -207,7 +207,7 @@ def config_of(work_dir: Path, command: str) -> Config:
     names = [re.split('[/:]', word)[-1] for word in shlex.split(command)]
     for path in work_dir.glob('*.py'):
         if path.name in names:
-            return Config.fromfile(path)
+            return read_config(path)
     raise FileNotFoundError(
         f'{work_dir} has no config that its command names ({command}); give the work '
         'dir as the run left it'

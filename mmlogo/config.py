@@ -1,16 +1,27 @@
-"""Loading configs. `mmlogo::name.py` names one of ours from any folder."""
+"""Loading configs, and reading those of runs as text.
+
+`mmlogo::name.py` names a config of ours from any folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import os
+from collections.abc import Callable, Container, Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
 
 PREFIX = 'mmlogo::'
 INSTALL_MMDET = "pip install -c requirements/constraints.txt -e '.[detection]'"
+# MMEngine writes infinity as `inf`, which its own reader does not know.
+_NUMBERS = {'inf': float('inf'), 'nan': float('nan')}
+_TAKEN = ('_base_', 'dict', *_NUMBERS)  # names that no line may give to another value
+# What Python says of a text that it cannot parse, a very deep one among them.
+_UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 
 
 def configs_folder() -> Path:
@@ -107,3 +118,118 @@ def load_config(name: str) -> Config:
         return Config.fromfile(str(config_path(name)))
     finally:
         Config._get_cfg_path = staticmethod(original)
+
+
+def read_config(path: str | os.PathLike) -> Config:
+    """Read the config in a work dir as text. Nothing in it is run, and nothing imported.
+
+    MMEngine writes there the config of a run with its bases filled in. Such a file gives
+    names to plain values: numbers, texts, None, and lists, tuples, sets and dictionaries
+    of these. A class in a config, which MMEngine writes as `torch.optim.sgd.SGD`, becomes
+    the text of its name.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The values that `load_config` would return.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds anything else. The message names the line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding='utf-8')
+        lines = ast.parse(text).body
+    except _UNREADABLE as error:
+        why = str(error).partition('\n')[0] or type(error).__name__
+        raise ValueError(
+            f'{path} is no config: it cannot be parsed as Python ({why}); give a work dir '
+            'as tools/train.py left it'
+        ) from None
+    values: dict[str, Any] = {}
+    for line in lines:
+        try:
+            values |= _assigned(line, values)
+        except _UNREADABLE:
+            words = ' '.join((ast.get_source_segment(text, line) or '').split())
+            words = words if len(words) <= 60 else f'{words[:57]}...'
+            raise ValueError(
+                f'{path}, line {line.lineno}, is more than a name and a plain value: '
+                f'{words}; a config in a work dir is read as text and not run, because it '
+                'may come from anyone; give a work dir as tools/train.py left it, whose '
+                'config has plain values only'
+            ) from None
+    try:
+        return Config(values, cfg_text=text, filename=str(path))
+    except KeyError as error:
+        raise ValueError(
+            f'{path} is no config: {error.args[0]}; give a work dir as tools/train.py left '
+            'it'
+        ) from None
+
+
+def _assigned(line: ast.stmt, before: Container[str]) -> dict[str, Any]:
+    """Return the name and the value of a line `name = value`.
+
+    Raises:
+        ValueError, TypeError: If the line is another, or its value is not plain.
+    """
+    match line:
+        # MMEngine reads the files that `_base_` names, and they may hold code.
+        case ast.Assign(targets=[ast.Name(id=name)]) if name not in _TAKEN:
+            return {name: _plain(line.value, before)}
+    raise ValueError('more than a name and a value')
+
+
+def _plain(node: ast.expr | None, before: Container[str]) -> Any:
+    """Return a plain value.
+
+    Args:
+        node: The value.
+        before: The names that lines above have. None of them may be used, because a plain
+            value has no variables.
+
+    Raises:
+        ValueError, TypeError: If the value is not plain.
+    """
+
+    def all_of(nodes: Iterable[ast.expr | None]) -> list:
+        return [_plain(node, before) for node in nodes]
+
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.List(elts=parts):
+            return all_of(parts)
+        case ast.Tuple(elts=parts):
+            return tuple(all_of(parts))
+        case ast.Set(elts=parts):
+            return set(all_of(parts))
+        case ast.Dict(keys=keys, values=values):  # a key of None stands for `**`
+            return dict(zip(all_of(keys), all_of(values), strict=True))
+        # This is how MMEngine writes a dictionary whose keys are no Python names.
+        case ast.Call(func=ast.Name(id='dict'), args=[ast.Dict() as inner], keywords=[]):
+            return _plain(inner, before)
+        case ast.Call(func=ast.Name(id='dict'), args=[], keywords=words):
+            names = [word.arg for word in words]
+            if None not in names:
+                values = [word.value for word in words]
+                return dict(zip(names, all_of(values), strict=True))
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant() | ast.Name() as operand):
+            return -_plain(operand, before)
+        case ast.Name(id=name) if name in _NUMBERS:
+            return _NUMBERS[name]
+        case ast.Attribute():
+            return _name_of_class(node, before)
+    raise ValueError('no plain value')
+
+
+def _name_of_class(node: ast.Attribute, before: Container[str]) -> str:
+    words = ast.unparse(node)
+    first, *others = words.split('.')
+    # An attribute of a variable is no class, and a name with a dash or a bracket is none.
+    if first in before or not all(word.isidentifier() for word in (first, *others)):
+        raise ValueError('no name of a class')
+    return words

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-from mmlogo.config import load_config
+from mmlogo.config import read_config
 from mmlogo.engine.hooks.provenance import FILE as NOTES
 
 Points = list[tuple[float, float]]
@@ -43,7 +43,8 @@ class Run:
         name: The name of the work dir. If several runs have it, so many of the last parts
             of the path as tell them apart.
         folder: The work dir.
-        cfg: The config that started the run, None if the folder has none.
+        cfg: The config that started the run, read as text. None if the folder has none, or
+            if it cannot be read so.
         notes: The lines of `runs.jsonl`. The list is empty if there is no such file.
         scalars: The finite values of every scalar in the log: [(epoch, value), ...] in
             order. Rows of training have a fraction of an epoch. If `unit` is 'iteration',
@@ -51,7 +52,9 @@ class Run:
         unit: 'epoch', or 'iteration' for a run whose loop does not count epochs.
         done: How many epochs (or iterations) the run has finished.
         lapses: For each scalar that has values of NaN or infinity, a text that says where,
-            such as 'not finite from step 24 on'.
+            such as 'not finite from step 24 on'; default: none.
+        unread: Why the config was not read, empty if it was or if there is none; default:
+            empty.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Run:
     unit: str
     done: int
     lapses: dict[str, str] = field(default_factory=dict)
+    unread: str = ''
 
     @property
     def finished(self) -> bool:
@@ -180,7 +184,8 @@ def config_file(work_dir: Path, command: str) -> Path | None:
         command: The command that started the run. The config is the one that it names;
             if it names none of them, the newest.
     """
-    found = sorted(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime_ns)
+    files = (path for path in work_dir.glob('*.py') if path.is_file())
+    found = sorted(files, key=lambda path: path.stat().st_mtime_ns)
     names = {re.split('[/:]', word)[-1] for word in command.split()}
     named = [path for path in found if path.name in names]
     return next(reversed(named or found), None)
@@ -234,6 +239,8 @@ def epoch_length(rows: Sequence[Mapping]) -> float:
 def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
     """Read a work dir. If the run was resumed, each step and evaluation counts once.
 
+    Nothing in the work dir is run. Without its config a run still has its logs.
+
     Raises:
         FileNotFoundError: If it has no log of scalars.
         ValueError: If nothing was logged yet, or a line is not JSON.
@@ -262,10 +269,15 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
     notes = read_rows(notes_file) if notes_file.is_file() else []
     commands = [note.get('command', '') for note in notes if note.get('event') == 'start']
     config = config_file(folder, commands[-1] if commands else '')
+    cfg, unread = None, ''
+    try:
+        cfg = read_config(config) if config else None
+    except (OSError, ValueError) as error:
+        unread = str(error)
     return Run(
         name=name or folder.resolve().name,
         folder=folder,
-        cfg=load_config(str(config)) if config else None,
+        cfg=cfg,
         notes=notes,
         scalars={name: points for name, points in finite.items() if points},
         unit=unit,
@@ -275,6 +287,7 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
             for name, points in logged.items()
             if not all(map(math.isfinite, points.values()))
         },
+        unread=unread,
     )
 
 

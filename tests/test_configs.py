@@ -6,15 +6,19 @@ import importlib.util
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 from helpers import ROOT, read_model_index
 from mmcv.cnn import is_norm
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from mmlogo.config import configs_folder, load_config
+from mmlogo.config import configs_folder, load_config, read_config
 from mmlogo.registry import MODELS
+from mmlogo.report.trust import is_known
 
 CONFIGS = sorted(
     path for path in configs_folder().rglob('*.py') if '_base_' not in path.parts
@@ -42,6 +46,130 @@ def test_opens_with_what_it_is_and_how_to_run_it(path):
     header = '\n'.join(lines[: next(i for i, line in enumerate(lines) if line[:1] != '#')])
     name = path.relative_to(configs_folder()).as_posix()
     assert f'configs/{name}' in header or 'tools/quickstart.sh' in header
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_as_text_it_has_the_values_that_mmengine_reads(path, tmp_path):
+    """Of the file that a run leaves in its work dir. A page builds all that it names."""
+    if path.parent.name == 'detection':
+        pytest.importorskip('mmdet', reason="no mmdet; pip install -e '.[detection]'")
+    dumped = tmp_path / path.name
+    cfg = load_config(str(path))
+    cfg.dump(dumped)
+    text, run = read_config(dumped), Config.fromfile(dumped)
+    assert repr(text.to_dict()) == repr(run.to_dict())  # 1 is not True, a list no tuple
+    assert text.filename == str(run.filename)
+    if cfg.get('default_scope') == 'mmlogo':
+        names = ('val_dataloader', 'bank_dataloader')
+        read = [cfg[name].dataset for name in names if cfg.get(name)]
+        kinds = re.findall(r"'type': '([^']+)'", f'{cfg.model} {read}')
+        assert [kind for kind in kinds if not is_known(kind)] == []
+
+
+class TestText:
+    """A config that is read as text."""
+
+    def read(self, text: str, folder: Path) -> Config:
+        (folder / 'mine.py').write_text(text)
+        return read_config(folder / 'mine.py')
+
+    def test_every_kind_of_value(self, tmp_path):
+        values = dict(
+            numbers=[1, -2, 2.5, -1e-7, True, None],
+            texts=('a', '', "it's", 'two\nlines', '{{ fileBasename }}', '__import__("os")'),
+            one=(1,),
+            empty=[[], (), {}],
+            sets=[{1}, {2, 3}],
+            inner={'a b': dict(c={-2: 'y', 1: 'x'}), 'd': dict(e=dict())},
+        )
+        cfg = self.read(Config(values).pretty_text, tmp_path)
+        assert repr(cfg.to_dict()) == repr(dict(sorted(values.items())))
+
+    def test_infinity_which_mmengine_writes_and_cannot_read(self, tmp_path):
+        text = Config(dict(a=[float('inf'), -float('inf')])).pretty_text
+        assert self.read(text, tmp_path).a == [float('inf'), -float('inf')]
+        with pytest.raises(NameError):
+            Config.fromfile(tmp_path / 'mine.py')
+
+    def test_a_class_is_its_name(self, tmp_path):
+        text = Config(dict(a=dict(type=torch.optim.SGD))).pretty_text
+        assert 'type=torch.optim.sgd.SGD' in text
+        assert self.read(text, tmp_path).a.type == 'torch.optim.sgd.SGD'
+        with pytest.raises(NameError):
+            Config.fromfile(tmp_path / 'mine.py')
+
+    @pytest.mark.parametrize(
+        'line',
+        [
+            'b = a',
+            'b = a.c',
+            'b = int',
+            'b = 1 + 1',
+            'b = a[0]',
+            'b = c()',
+            'b = c.d()',
+            'b = dict(1)',
+            'b = dict([])',
+            'b = dict(**{})',
+            'b = dict({**{}})',
+            'b = {**{}}',
+            'b = [*()]',
+            'b = {[]: 1}',
+            'b = {[]}',
+            "b = -'1'",
+            'b = ~1',
+            'b = "".join',
+            'b = f""',
+            'b = lambda: 1',
+            'b = [c for c in ()]',
+            'b = (c := 1)',
+            'b = 1 if 1 else 2',
+            'b: int = 1',
+            'b += 1',
+            'b = c = 1',
+            'b, c = 1, 2',
+            'b.c = 1',
+            'a[0] = 1',
+            'dict = 1',
+            'inf = 1',
+            "_base_ = 'x.py'",
+            'import os',
+            'from os import path',
+            'print(1)',
+            'del a',
+            'if 1:\n    b = 1',
+            'def b(): pass',
+            "'text'",
+        ],
+    )
+    def test_what_is_no_plain_value_is_refused(self, line, tmp_path):
+        text = rf'mine\.py, line 2, is more than a name .* value: {re.escape(line[:5])}'
+        with pytest.raises(ValueError, match=text):
+            self.read(f'a = [1]\n{line}\n', tmp_path)
+
+    @pytest.mark.parametrize(
+        'text',
+        [
+            'a = ',
+            '\0',
+            'a = ' + '(' * 500,
+            'a = ' + '-' * 10**5 + '1',
+            'a = b' + '.c' * 10**5,
+        ],
+        ids=['half', 'NUL', 'parentheses', 'signs', 'dots'],
+    )
+    def test_what_python_cannot_parse(self, text, tmp_path):
+        with pytest.raises(ValueError, match=r'mine\.py is no config: it cannot be parsed'):
+            self.read(text, tmp_path)
+
+    def test_other_files(self, tmp_path):
+        (tmp_path / 'mine.py').write_bytes(b"a = '\xff'")
+        with pytest.raises(ValueError, match=r'mine\.py is no config: it cannot be parsed'):
+            read_config(tmp_path / 'mine.py')
+        with pytest.raises(ValueError, match=r'filename is reserved .* left it'):
+            self.read('filename = 1', tmp_path)
+        with pytest.raises(FileNotFoundError):
+            read_config(tmp_path / 'none.py')
 
 
 def test_a_bad_config_fails_the_check(tmp_path, checker, monkeypatch, capsys):

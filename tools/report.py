@@ -4,6 +4,8 @@ The page says what each run was. It shows its curves and views, and what its net
 learned: neighbours, a map of features, dense features, alignment maps. The page contains
 its pictures and needs no internet. The pictures are also files beside it. A run may still
 be in progress.
+
+A work dir is read as text: its config is not run. See --trust for classes of your own.
 """
 
 import argparse
@@ -46,6 +48,12 @@ def main() -> int:
     parser.add_argument(
         '--no-model', action='store_true', help='show only the logs and the views'
     )
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='build classes that are not of mmlogo, mmpretrain or mmcv, and import what '
+        'custom_imports lists; this runs their code',
+    )
     args = parser.parse_args()
     try:
         runs = read_runs(args.work_dirs)
@@ -57,6 +65,7 @@ def main() -> int:
             samples=args.samples,
             data_root=args.data_root,
             use_model=not args.no_model,
+            trust=args.trust,
         )
     except (ValueError, OSError) as error:
         print(f'report: {error}', file=sys.stderr)

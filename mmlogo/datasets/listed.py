@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from mmlogo.registry import DATASETS
@@ -28,6 +28,11 @@ def listed_subset(dataset: dict, listing: str) -> Any:
       `797 n04235860/n04235860_14959.JPEG` in LEWEL's lists. All lines must have the label
       on the same side. The labels are not read: classes are those of the data set.
 
+    A list chooses among the images that the data set has read, and opens no file. Names
+    lead down from the folder of classes: a path from the root, `..`, a backslash and a
+    NUL are refused, also if the data set has an image of that name. A link inside the data
+    root counts as what it points to, because the owner of the data has put it there.
+
     Args:
         dataset: Config of the data set, one in memory or one of mmpretrain's.
         listing: Path of the text file.
@@ -38,8 +43,8 @@ def listed_subset(dataset: dict, listing: str) -> Any:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If an image is not in the data set, is listed twice or has the name of
-            several images, or if a line names different images with and without its
-            label. The message names the line.
+            several images, if a line names different images with and without its label,
+            or if an image is outside the folder of classes. The message names the line.
     """
     path = Path(listing).expanduser()
     if not path.is_file():
@@ -67,13 +72,22 @@ def positions(lines: Sequence[str], dataset: Any, listing: str) -> list[int]:
         raise ValueError(f'{listing} lists no image; one a line is expected')
     if all(line.isdecimal() for line in lines):
         known = {str(position): position for position in range(len(dataset))}
+        paths = list(known)
     else:
-        known = _by_name(names_of(dataset))
+        paths = names_of(dataset)
+        known = _by_name(paths)
     names = _without_labels(lines, known, listing)
     found: dict[int, str] = {}
     for number, (line, name) in enumerate(zip(lines, names, strict=True), 1):
         position = known.get(name)
         where = f'{listing}, image {number}: {line!r}'
+        # A file name alone may be of an image whose annotation leads outside.
+        path = name or line if position is None or position < 0 else paths[position]
+        if _leads_out(path):
+            raise ValueError(
+                f'{where} may be outside the folder of classes; list paths below it, such '
+                'as cat/0001.jpg, without .. and with / between folders'
+            )
         if position is None:
             raise ValueError(
                 f'{where} is not among the {len(dataset)} images of the data set '
@@ -87,6 +101,13 @@ def positions(lines: Sequence[str], dataset: Any, listing: str) -> list[int]:
             raise ValueError(f'{where} is listed twice; remove one')
         found[position] = line
     return list(found)
+
+
+def _leads_out(name: str) -> bool:
+    """Return whether a name may be of a file outside the folder that it is joined to."""
+    # Windows knows every way to write a path: with slashes, backslashes and drives.
+    path = PureWindowsPath(name)
+    return bool(path.anchor or {'..'} & {*path.parts} or {*name} & {'\\', '\0'})
 
 
 def _without_labels(

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from mmlogo.checkpoints.read import read_checkpoint
 from mmlogo.evaluation import extract
 from mmlogo.launch import check_fits
 from mmlogo.registry import DATASETS, MODELS
+from mmlogo.report import trust as trusted
 
 GRID = 14  # the picture of a map has at least so many cells on a side
 _BATCH = 128
@@ -40,7 +40,7 @@ class Samples(NamedTuple):
         return self.classes[int(self.labels[position])]
 
 
-def read_samples(cfg: Config, loader: str, most: int) -> Samples:
+def read_samples(cfg: Config, loader: str, most: int, trust: bool = False) -> Samples:
     """Read images of the data set of a dataloader, spread evenly over the data set.
 
     Nothing is downloaded.
@@ -49,8 +49,10 @@ def read_samples(cfg: Config, loader: str, most: int) -> Samples:
         cfg: The config.
         loader: The name of a dataloader of evaluation in it, such as 'val_dataloader'.
         most: The largest number of images to read.
+        trust: Whether to build a data set of any class; default: False.
 
     Raises:
+        UntrustedError: If the data set is of a class that a page does not build.
         ValueError: If the config has no such dataloader. If the data set does not give
             uint8 images of one size with labels, or does not name its classes.
         OSError: If the data are missing.
@@ -58,8 +60,8 @@ def read_samples(cfg: Config, loader: str, most: int) -> Samples:
     loader_cfg = cfg.get(loader)
     if not loader_cfg:
         raise ValueError(f'the config has no {loader}, so there are no labelled images')
-    init_default_scope(cfg.get('default_scope', 'mmlogo'))
     dataset_cfg = dict(loader_cfg['dataset'])
+    trusted.enter(cfg, dataset_cfg, trust)
     kind = DATASETS.get(dataset_cfg['type'])
     if 'download' in inspect.signature(kind.__init__).parameters:
         dataset_cfg['download'] = False
@@ -122,14 +124,21 @@ class Encoder:
     Args:
         cfg: The config of the run. Its model is a self-supervised one.
         checkpoint: The file.
+        trust: Whether to build classes that are not of mmlogo or mmpretrain; default:
+            False.
 
     Raises:
+        UntrustedError: If the model has a class that a page does not build.
         OtherKindError: If the model is not a self-supervised one.
         ValueError: If the checkpoint is of another network.
     """
 
-    def __init__(self, cfg: Config, checkpoint: str | os.PathLike) -> None:
-        init_default_scope(cfg.get('default_scope', 'mmlogo'))
+    def __init__(
+        self, cfg: Config, checkpoint: str | os.PathLike, trust: bool = False
+    ) -> None:
+        names = ('type', 'backbone', 'neck', 'data_preprocessor')
+        parts = {name: cfg.model[name] for name in names if cfg.model.get(name)}
+        trusted.enter(cfg, parts, trust)
         kind = MODELS.get(cfg.model.type)
         if not (isinstance(kind, type) and issubclass(kind, BaseSelfSupervisor)):
             raise OtherKindError(
@@ -144,8 +153,8 @@ class Encoder:
             neck=cfg.model.get('neck'),
             data_preprocessor=cfg.model.get('data_preprocessor'),
         )
-        parts = ('backbone', 'neck') if self.has_maps else ('backbone',)
-        check_fits(self.model, str(checkpoint), parts)
+        fit = ('backbone', 'neck') if self.has_maps else ('backbone',)
+        check_fits(self.model, str(checkpoint), fit)
         loaded = read_checkpoint(str(checkpoint))
         weights = loaded.get('state_dict', loaded)
         wanted: set[str] = set(self.model.state_dict())

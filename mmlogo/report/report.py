@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torchvision.transforms.v2.functional import resize
 
 from mmlogo.evaluation.knn import nearest
@@ -44,6 +43,7 @@ from mmlogo.report.encoder import (
 )
 from mmlogo.report.relations import draw_relations, relations_of
 from mmlogo.report.theme import DARK, LIGHT
+from mmlogo.report.trust import UntrustedError, enter, import_custom
 from mmlogo.report.views import draw_crops, label_of, make_view
 from mmlogo.runs import Accuracy, Run
 from mmlogo.views import SeededIndex, ViewSpec, pack_seeds, parse_views
@@ -84,6 +84,7 @@ class Report:
         networks: The networks that look at the images; default: none.
         gaps: Section -> reason why something is not shown -> names of runs. A reason
             is a sentence, or a key of the template's sentences; default: no gaps.
+        trust: Whether to build classes of any module; default: False.
     """
 
     runs: Sequence[Run]
@@ -95,6 +96,7 @@ class Report:
     gaps: dict[str, dict[str, list[str]]] = field(
         default_factory=lambda: {section: {} for section in (*LOGS, *IMAGES)}
     )
+    trust: bool = False
 
     def lacks(self, why: str, *sections: str, run: Run | None = None) -> None:
         """Note why these sections do not show something, and of which run."""
@@ -126,11 +128,13 @@ def write_report(
     samples: int = 6,
     data_root: str | None = None,
     use_model: bool = True,
+    trust: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Write the page `out/report.html`, and its pictures to `out/figures`.
 
-    The same runs give the same bytes.
+    The same runs give the same bytes. What the runs, their data and their checkpoints are
+    called is text on the page, and never markup.
 
     Args:
         runs: At least one run. The place of a run decides its colour.
@@ -139,6 +143,8 @@ def write_report(
         samples: The number of images that each section of pictures shows; default: 6.
         data_root: The folder of the data; default: the one that each config names.
         use_model: If False, the page shows only logs and views; default: True.
+        trust: If True, classes of any module are built and `custom_imports` of the configs
+            are imported, which runs their code; default: False.
         say: A function that takes lines of progress; default: `print`.
 
     Returns:
@@ -150,7 +156,7 @@ def write_report(
     """
     if samples < 1:
         raise ValueError(f'--samples {samples}, but it must be at least 1')
-    report = read(runs, checkpoints, samples, data_root, use_model, say)
+    report = read(runs, checkpoints, samples, data_root, use_model, say, trust=trust)
     report.album = Album(out / 'figures')  # now that nothing the user gave can be wrong
     lacking = () if report.networks else NETWORKS if report.chosen else IMAGES
     page = {}
@@ -168,7 +174,9 @@ def write_report(
     )
     template = environment.get_template('report.html.jinja')
     file = out / 'report.html'
-    file.write_text(template.render(report=report, page=page, light=LIGHT, dark=DARK))
+    html = template.render(report=report, page=page, light=LIGHT, dark=DARK)
+    # A name of a file that is no UTF-8 is shown with its bytes.
+    file.write_text(html, encoding='utf-8', errors='backslashreplace')
     return file
 
 
@@ -179,29 +187,35 @@ def read(
     data_root: str | None,
     use_model: bool,
     say: Callable[[str], None],
+    *,
+    trust: bool = False,
 ) -> Report:
     """Read the data once, and the network of every run.
 
     Raises:
-        ValueError: If a checkpoint is of another network.
+        ValueError: If a checkpoint is of another network, or `trust` is set and a module of
+            `custom_imports` cannot be imported.
         OSError, ValueError: If `data_root` was given and its data cannot be read.
     """
-    report = Report(runs)
+    report = Report(runs, trust=trust)
     configs: list[Config | None] = []
     for run in report.runs:
         cfg = copy.deepcopy(run.cfg)
-        if cfg is None:
-            report.lacks('no config (*.py)', *IMAGES, run=run)
-        elif data_root is not None:
-            set_data_root(cfg, data_root)
         configs.append(cfg)
+        if cfg is None:
+            report.lacks(run.unread or 'no config (*.py)', *IMAGES, run=run)
+            continue
+        if trust:
+            import_custom(cfg)
+        if data_root is not None:
+            set_data_root(cfg, data_root)
     first = next((cfg for cfg in configs if cfg is not None), None)
     if first is None:
         return report
     try:
-        report.query = read_samples(first, 'val_dataloader', QUERIES)
+        report.query = read_samples(first, 'val_dataloader', QUERIES, trust)
     except (OSError, ValueError) as error:
-        if data_root is not None:
+        if data_root is not None and not isinstance(error, UntrustedError):
             raise
         report.lacks(f'the data cannot be read ({_one_line(error)})', *IMAGES)
         return report
@@ -211,7 +225,7 @@ def read(
         report.lacks('--no-model was given', *NETWORKS)
         return report
     try:
-        report.bank = read_samples(first, 'bank_dataloader', BANK)
+        report.bank = read_samples(first, 'bank_dataloader', BANK, trust)
         say(f'images: {len(report.bank.images):,} of {report.bank.total:,} of the bank')
     except (OSError, ValueError) as error:
         report.lacks(f'no bank to search ({_one_line(error)})', 'neighbours')
@@ -227,8 +241,8 @@ def read(
         else:
             say(f'{run.name}: looking through {checkpoint.name}')
             try:
-                encoder = Encoder(cfg, checkpoint)
-            except OtherKindError as error:
+                encoder = Encoder(cfg, checkpoint, trust)
+            except (OtherKindError, UntrustedError) as error:
                 report.lacks(str(error), *NETWORKS, run=run)
             else:
                 report.networks.append(Network(run, place, checkpoint.name, encoder))
@@ -249,7 +263,7 @@ def accuracies_of(report: Report) -> dict[str, str]:
     for run in report.runs:
         lacks = {
             'no runs.jsonl': not run.notes,
-            'no config (*.py)': run.cfg is None,
+            run.unread or 'no config (*.py)': run.cfg is None,
             'no k-NN accuracy': all(a.k is None for a in run.accuracies()),
             'no online probe': 'online/top1' not in run.scalars,
         }
@@ -369,13 +383,17 @@ def recipes_of(report: Report) -> list[dict[str, Any]]:
     for run in report.runs:
         if run.cfg is None:
             continue
-        views = (run.cfg.model.get('data_preprocessor') or {}).get('views')
+        model = run.cfg.get('model') or {}
+        views = (model.get('data_preprocessor') or {}).get('views')
         if views is None:
             report.lacks('views of no preprocessor', 'views', run=run)
             continue
-        specs = parse_views(views)
-        init_default_scope(run.cfg.get('default_scope', 'mmlogo'))
-        head = run.cfg.model.get('head')
+        specs, head = parse_views(views), model.get('head')
+        try:
+            enter(run.cfg, head, report.trust)
+        except UntrustedError as error:
+            report.lacks(str(error), 'views', run=run)
+            continue
         relations = relations_of(specs, MODELS.build(head) if head else None)
         same = [r for r in recipes if (r['specs'], r['relations']) == (specs, relations)]
         if same:

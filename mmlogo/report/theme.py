@@ -31,8 +31,13 @@ class Theme(NamedTuple):
         return self.shades[place % len(self.shades)]
 
     def bold(self, size: float, colour: str | None = None) -> dict[str, Any]:
-        """Return the style of a bold text. Without a colour it is in ink."""
-        return dict(fontsize=size, fontweight='bold', color=colour or self.ink)
+        """Return the style of a bold text. Without a colour it is in ink.
+
+        The text is shown as it is: matplotlib would set what is between two dollar signs as
+        a formula, and stop if it is none.
+        """
+        style = dict(fontsize=size, fontweight='bold', parse_math=False)
+        return style | dict(color=colour or self.ink)
 
     @property
     def roles(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,15 +18,20 @@ import numpy as np
 import pytest
 import torch
 from helpers import CHANNELS, GLOBAL, KEYS, LOCAL, ROOT, SPECS, outlines, tool, write_config
+from markupsafe import escape
 from matplotlib.colors import to_rgb
+from mmengine.registry import init_default_scope
 from PIL import Image
 from skimage.color import deltaE_ciede2000, xyz2lab
 from skimage.color.colorconv import xyz_from_rgb
 from torch import nn
 
 from mmlogo.config import load_config
+from mmlogo.datasets.in_memory import read_tree
 from mmlogo.evaluation.knn import nearest
+from mmlogo.launch import set_data_root
 from mmlogo.models.necks import CoupledNeck
+from mmlogo.registry import MODELS
 from mmlogo.report import encoder
 from mmlogo.report.charts import (
     Line,
@@ -114,6 +120,7 @@ def check(html: str) -> Page:
         assert source['srcset'].startswith('data:image/png;base64,')
     for tag, attrs in page.tags:
         assert tag not in ('script', 'link', 'iframe', 'object')
+        assert not any(name.startswith('on') for name in attrs), attrs
         if 'href' in attrs:
             assert attrs['href'].startswith('#')
     assert 'http:' not in html
@@ -154,6 +161,13 @@ def step(epoch: int, iteration: int, loss: float, **more: float) -> dict:
         step=iteration,
         **more,
     )
+
+
+def leave_config(folder: Path, text: str, name: str = 'mine.py') -> None:
+    """Leave a config in a work dir as MMEngine does: its bases filled in."""
+    source = folder.parent / 'source.py'
+    source.write_text(text)
+    load_config(str(source)).dump(folder / name)
 
 
 @pytest.fixture
@@ -599,9 +613,10 @@ class TestPage:
         assert '  not shown: a, b, c: no runs.jsonl' in said
 
     def test_data_that_are_not_there(self, work_dir, tmp_path):
-        (work_dir / 'mine.py').write_text(
+        leave_config(
+            work_dir,
             f"_base_ = 'mmlogo::simsiam_r18_cifar10.py'\ndata_root = {str(tmp_path)!r}\n"
-            f'val_dataloader = dict(dataset=dict(data_root={str(tmp_path)!r}))\n'
+            f'val_dataloader = dict(dataset=dict(data_root={str(tmp_path)!r}))\n',
         )
         runs = read_runs([work_dir])
         found = read(runs, [None], 2, None, True, lambda _: None)
@@ -638,10 +653,23 @@ def browser(tmp_path: Path) -> list[str]:
     pytest.skip('no chromium, chromium-browser or google-chrome is installed')
 
 
+def rendered(browser: list[str], page: Path, *words: str, width: int = 1280) -> str:
+    """Return what a browser makes of a page, once its scripts have run."""
+    words = ('--virtual-time-budget=10000', f'--window-size={width},2400', *words)
+    done = subprocess.run(
+        [*browser, *words, '--dump-dom', page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('width', [1280, 500])
 def test_a_browser_shows_the_page(width, browser, work_dir, tiny_tree, tmp_path):
-    (work_dir / 'mine.py').write_text("_base_ = 'mmlogo::simsiam_logo_r18_cifar10.py'\n")
+    leave_config(work_dir, "_base_ = 'mmlogo::simsiam_logo_r18_cifar10.py'\n")
     path = write_report(
         read_runs([work_dir]),
         [None],
@@ -653,19 +681,8 @@ def test_a_browser_shows_the_page(width, browser, work_dir, tiny_tree, tmp_path)
     )
     html = path.read_text()
 
-    def rendered(page: Path, *words: str) -> str:
-        words = ('--virtual-time-budget=10000', f'--window-size={width},2400', *words)
-        done = subprocess.run(
-            [*browser, *words, '--dump-dom', page.as_uri()],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     shot = tmp_path / 'page.png'
-    page = check(rendered(path, f'--screenshot={shot}'))
+    page = check(rendered(browser, path, f'--screenshot={shot}', width=width))
     written = check(html)
     assert page.all('img') == written.all('img')
     assert {name: text.split() for name, text in page.text.items()} == {
@@ -674,7 +691,7 @@ def test_a_browser_shows_the_page(width, browser, work_dir, tiny_tree, tmp_path)
     # the page has no scripts: a copy that says what was made of it
     copy = tmp_path / 'copy.html'
     copy.write_text(html.replace('</body>', f'{MEASURE}</body>'))
-    measured = Page(rendered(copy))
+    measured = Page(rendered(browser, copy, width=width))
     assert len(measured.all('img')) == len(written.all('img')) > 20
     for image in measured.all('img'):
         assert image['data-natural'] == f'{image["width"]} x {image["height"]}'
@@ -688,6 +705,207 @@ def test_a_browser_shows_the_page(width, browser, work_dir, tiny_tree, tmp_path)
     assert (pixels == line).all(1).sum() > 200  # the run's, in its charts
 
 
+def canary(place: str) -> str:
+    """A name that is markup where it is not escaped. It gives the page another title."""
+    return f"""'"><img src=x onerror=document.title='owned:{place}'> $\\frac$ <script>"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, tiny_tree: Path) -> tuple[Run, Path]:
+    """A run and its checkpoint, in which everything that has a name has a bad one."""
+    root = tmp_path / 'data'
+    shutil.copytree(tiny_tree, root)
+    for split in ('train', 'test'):
+        for folder in [*(root / split).iterdir()]:
+            for file in [*folder.iterdir()]:
+                file.rename(file.with_name(f'{canary("file")} {file.name}'))
+            folder.rename(folder.with_name(f'{canary("class")} {folder.name}'))
+    folder = tmp_path / canary('run')
+    nan = {f'loss_{canary("lapse")}': float('nan')}
+    named = {f'loss_{canary("loss")}': 1.0, canary('scalar'): 2.0} | nan
+    write_log(
+        folder,
+        '1',
+        [
+            *(step(1, i, 1.0, **named) for i in (4, 8)),
+            {f'{canary("probe")}/top1': 20.0, 'knn/top1_k20': 30.0, 'step': 1},
+            {f'collapse/{canary("measure")}/{canary("crop")}': 1.0, 'epoch': 1, 'step': 8},
+        ],
+    )
+    start = {name: canary(name) for name in ('command', 'seed', 'hardware', 'commit')}
+    (folder / 'runs.jsonl').write_text(json.dumps(dict(event='start') | start) + '\n')
+    cfg = load_config(str(write_config(tmp_path, 'c', 'lewel_b_eman_r18_cifar10')))
+    set_data_root(cfg, str(root))
+    cfg.dump(folder / f'{canary("config")}.py')
+    init_default_scope('mmlogo')
+    checkpoint = folder / f'{canary("checkpoint")}.pth'
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), checkpoint)
+    return read_run(folder), checkpoint
+
+
+PLACES = ('run', 'class', 'loss', 'lapse', 'scalar', 'probe', 'measure', 'crop', 'command')
+PLACES += ('seed', 'hardware', 'commit', 'config', 'checkpoint')
+
+
+def test_names_are_text_on_the_page(hostile, tmp_path):
+    r"""Also in pictures, where `$\frac$` would be a formula without an end."""
+    run, checkpoint = hostile
+    path = write_report([run], [checkpoint], tmp_path / 'o', samples=2, say=lambda _: None)
+    page = check(path.read_text())
+    for section in ('views', 'neighbours', 'map', 'dense', 'alignment'):
+        assert page_has_images(path.read_text(), section), section
+    shown = ' '.join([*page.text.values(), *(image['alt'] for image in page.all('img'))])
+    for place in PLACES:
+        assert canary(place) in shown, place
+    # of an image that cannot be read, the page says the name
+    data = Path(run.cfg.data_root) / 'test'
+    next(data.rglob('*.png')).write_bytes(b'')
+    read_tree.cache_clear()
+    broken = write_report([run], [None], tmp_path / 'o', say=lambda _: None)
+    assert canary('file') in check(broken.read_text()).text['views']
+    # beside a run whose config is not read: a line of it is in the reason
+    (run.folder / 'runs.jsonl').unlink()
+    for file in run.folder.glob('*.py'):
+        file.write_text(f'import {canary("line")}')
+    again = write_report([read_run(run.folder)], [None], tmp_path / 'o', say=lambda _: None)
+    assert 'it cannot be parsed as Python' in check(again.read_text()).text['views']
+
+
+@pytest.mark.slow
+def test_no_name_is_a_script_to_a_browser(hostile, browser, tmp_path):
+    run, checkpoint = hostile
+    path = write_report([run], [checkpoint], tmp_path / 'o', samples=2, say=lambda _: None)
+    html = rendered(browser, path)
+    title = html.partition('<title>')[2].partition('</title>')[0]
+    assert unescape(title) == run.name == canary('run')
+    written, page = check(path.read_text()), check(html)
+    assert len(page.tags) >= len(written.tags)
+    assert [*page.all('img')] == [*written.all('img')]
+    assert {name: text.split() for name, text in page.text.items()} == {
+        name: text.split() for name, text in written.text.items()
+    }
+    # with any one of these names as markup, the browser does run its script
+    copy = tmp_path / 'copy.html'
+    for place in PLACES:
+        escaped = str(escape(canary(place)))
+        copy.write_text(
+            path.read_text().replace(escaped, canary(place).rpartition(' <')[0])
+        )
+        assert f'<title>owned:{place}</title>' in rendered(browser, copy), place
+
+
+CODE = {
+    'a call': "__import__('pathlib').Path({sign!r}).touch()",
+    'a value': "a = __import__('pathlib').Path({sign!r}).touch()",
+    'an import': 'import os\nos.mkdir({sign!r})',
+    'a base': "_base_ = './base.py'",
+    'an f-string': 'a = f"{{open({sign!r}, chr(119))}}"',
+    'a lambda': 'a = (lambda: open({sign!r}, "w"))()',
+    'a comprehension': "a = [open({sign!r}, 'w') for _ in (1,)]",
+    'a dunder': 'a = ().__class__.__base__.__subclasses__()',
+    'a walrus': "a = (b := open({sign!r}, 'w'))",
+    'a default': "a = dict(b=dict(c=open({sign!r}, 'w')))",
+    'a variable': 'a = dict(b=1)\nb = a',
+    'two stars': "a = dict(**{{'b': 1}})",
+    'a class': "class A:\n    open({sign!r}, 'w')",
+}
+
+
+@pytest.mark.parametrize('code', CODE)
+def test_the_code_of_a_config_is_not_run(code, work_dir, tmp_path):
+    """Among plain lines, and with a file that it would inherit from."""
+    sign = tmp_path / 'sign'
+    text = CODE[code].format(sign=str(sign))
+    leave_config(work_dir, "_base_ = 'mmlogo::simsiam_r18_cifar10.py'\n")
+    mine = work_dir / 'mine.py'
+    mine.write_text(mine.read_text() + text)
+    (work_dir / 'base.py').write_text(CODE['a call'].format(sign=str(sign)))
+    os.utime(work_dir / 'base.py', (0, 0))
+    run = read_run(work_dir)
+    assert (run.cfg, run.facts()['config']) == (None, None)
+    assert str(mine) in run.unread
+    assert 'is more than a name and a plain value' in run.unread
+    assert not sign.exists()
+
+
+def test_a_run_whose_config_has_code_shows_its_logs(work_dir, tmp_path):
+    (work_dir / 'mine.py').write_text(f"import os\nos.mkdir('{tmp_path}/sign')\n")
+    run = read_run(work_dir)
+    path = write_report([run], [None], tmp_path / 'o', say=lambda _: None)
+    page = check(path.read_text())
+    assert 'best 50.0 at 2' in page.text['runs']
+    assert page_has_images(path.read_text(), 'curves')
+    for section in ('runs', *SECTIONS[3:]):
+        assert 'is more than a name and a plain value' in page.text[section]
+        assert 'no config (*.py)' not in page.text[section]
+    assert not (tmp_path / 'sign').exists()
+
+
+def named_by_type(sign: Path) -> dict[str, dict]:
+    """Parts of a config, plain values all, with which MMEngine would make a file."""
+    touch = f'touch {sign}'
+    return {
+        'a command': dict(type='os.system', command=touch),
+        'a process': dict(type='subprocess.Popen', args=touch, shell=True),
+        'a module': dict(type='a_module_of_mine'),
+        'a scope': dict(type='ResNet', _scope_='a_module_of_mine'),
+        'a transform': dict(
+            type='torchvision/ConvertImageDtype',
+            dtype=f'float32 if __import__("os").system({touch!r}) else 0',
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ('where', 'kind'),
+    [
+        *(('val', kind) for kind in named_by_type(Path())),
+        ('pipeline', 'a transform'),
+        *((part, 'a command') for part in ('type', 'backbone', 'neck', 'head', 'bank')),
+        ('data_preprocessor', 'a module'),
+    ],
+)
+def test_no_class_of_others_is_built(where, kind, hostile, tmp_path, monkeypatch):
+    """The rest of the page is there."""
+    sign = tmp_path / 'sign'
+    (tmp_path / 'modules').mkdir()
+    for name in ('a_module_of_mine.py', 'registry.py'):
+        (tmp_path / 'modules' / name).write_text(f'open({str(sign)!r}, "w")\n')
+    monkeypatch.syspath_prepend(str(tmp_path / 'modules'))
+    run, checkpoint = hostile
+    part = named_by_type(sign)[kind]
+    match where:
+        case 'val' | 'bank':
+            run.cfg[f'{where}_dataloader'].dataset = part
+        case 'pipeline':
+            dataset = dict(type='CustomDataset', data_root='data', pipeline=[part])
+            run.cfg.val_dataloader.dataset = dataset
+        case 'type':
+            run.cfg.model |= part
+        case 'data_preprocessor':
+            run.cfg.model.data_preprocessor |= part
+        case _:
+            run.cfg.model[where] = part
+    run.cfg.custom_imports = dict(imports=['a_module_of_mine'])
+    run.cfg.dump(next(run.folder.glob('*.py')))
+    run = read_run(run.folder)
+    assert run.cfg is not None
+    path = write_report([run], [checkpoint], tmp_path / 'o', samples=2, say=lambda _: None)
+    page = check(path.read_text())
+    lacking = {
+        'val': SECTIONS[3:],
+        'pipeline': SECTIONS[3:],
+        'bank': ('neighbours',),
+        'head': ('views',),
+    }.get(where, SECTIONS[4:])
+    for section in SECTIONS:
+        said = 'if you trust the work dir, add --trust, which also imports' in ' '.join(
+            page.text[section].split()
+        )
+        assert said == (section in lacking), section
+    assert not sign.exists()
+
+
 def report(*words: object, monkeypatch) -> int:
     spec = importlib.util.spec_from_file_location('report', ROOT / 'tools' / 'report.py')
     module = importlib.util.module_from_spec(spec)
@@ -699,6 +917,40 @@ def report(*words: object, monkeypatch) -> int:
 def test_the_tool_names_what_is_wrong(tmp_path, capsys, monkeypatch):
     assert report(tmp_path, monkeypatch=monkeypatch) == 1
     assert 'report: no scalars in' in capsys.readouterr().err
+
+
+def test_a_class_of_ones_own_is_built_if_the_work_dir_is_trusted(
+    hostile, tmp_path, capsys, monkeypatch
+):
+    run, checkpoint = hostile
+    (tmp_path / 'modules').mkdir()
+    (tmp_path / 'modules' / 'my_networks.py').write_text(
+        'from mmpretrain.models import ResNet_CIFAR\n'
+        'from mmlogo.registry import MODELS\n\n\n'
+        '@MODELS.register_module()\nclass MyNetwork(ResNet_CIFAR):\n    pass\n'
+    )
+    run.cfg.model.backbone.type = 'MyNetwork'
+    run.cfg.custom_imports = dict(imports=['my_networks'])
+    run.cfg.dump(next(run.folder.glob('*.py')))
+    words = (run.folder, '--checkpoint', checkpoint.name, '--out', tmp_path / 'o')
+    assert report(*words, monkeypatch=monkeypatch) == 0
+    html = (tmp_path / 'o' / 'report.html').read_text()
+    text = check(html).text['dense']
+    assert "names 'MyNetwork'" in text
+    assert 'add --trust' in text
+    assert 'my_networks' not in sys.modules
+
+    assert report(*words, '--trust', monkeypatch=monkeypatch) == 1
+    message = capsys.readouterr().err
+    assert 'Failed to import my_networks; add the folder of the module' in message
+
+    monkeypatch.syspath_prepend(str(tmp_path / 'modules'))
+    assert report(*words, '--trust', monkeypatch=monkeypatch) == 0
+    html = (tmp_path / 'o' / 'report.html').read_text()
+    assert page_has_images(html, 'dense')
+    assert 'MyNetwork' not in check(html).text['dense']
+    MODELS.module_dict.pop('MyNetwork')
+    sys.modules.pop('my_networks')
 
 
 @pytest.mark.slow

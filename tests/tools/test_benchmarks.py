@@ -131,6 +131,76 @@ def test_a_list_that_does_not_fit(lines, text, named):
         positions(lines, named, 'x')
 
 
+@pytest.mark.parametrize(
+    'name',
+    [
+        '../x.png',
+        'a/../../x.png',
+        'a/..',
+        '/etc/x.png',
+        '//host/x.png',
+        'C:/x.png',
+        'a\\03.png',
+        '..\\x.png',
+        'a/03.png\0.txt',
+    ],
+)
+@pytest.mark.parametrize('labelled', [False, True])
+def test_a_list_names_nothing_outside_the_data_root(name, labelled, photo_images):
+    """Not even an image that the data set has read there, by its annotations."""
+    line = f'7 {name}' if labelled else name
+    text = r'x, image 2: .* may be outside the folder of classes; list paths below it'
+    for names in (['a/1.png', name], ['a/1.png', 'a/2.png']):
+        data = InMemoryImages(photo_images[:2], torch.zeros(2).long(), ['a'], names)
+        if name in names or not labelled:
+            with pytest.raises(ValueError, match=text):
+                positions(['1 a/1.png' if labelled else 'a/1.png', line], data, 'x')
+    data.names = ['a/1.png', name]
+    short = name.rpartition('/')[2]
+    with pytest.raises(ValueError, match=text):
+        positions(['1.png', short], data, 'x')
+
+
+def test_names_with_dots_are_no_way_out(photo_images):
+    names = ['a..b/..c.png', 'a/...png']
+    data = InMemoryImages(photo_images[:2], torch.zeros(2).long(), ['a'], names)
+    assert positions(names, data, 'x') == [0, 1]
+
+
+def test_a_link_in_the_data_root_is_an_image_of_it(tiny_tree, tmp_path):
+    """Where it leads, no list says: the same file by its own path is refused."""
+    init_default_scope('mmlogo')
+    root, listing = tmp_path / 'data', tmp_path / 'list.txt'
+    for name in ('train/cat', 'outside'):
+        (root.parent / 'outside' if name == 'outside' else root / name).mkdir(parents=True)
+    source = next((tiny_tree / 'train' / 'cat').iterdir())
+    (tmp_path / 'outside' / 'x.png').write_bytes(source.read_bytes())
+    (root / 'train' / 'cat' / '1.png').write_bytes(source.read_bytes())
+    (root / 'train' / 'cat' / '2.png').symlink_to(tmp_path / 'outside' / 'x.png')
+    listing.write_text('cat/2.png\n')
+    assert listed_subset(cifar(root), str(listing)).names == ['cat/2.png']
+    for name in ('../../outside/x.png', str(tmp_path / 'outside' / 'x.png')):
+        listing.write_text(f'{name}\n')
+        with pytest.raises(ValueError, match='may be outside the folder of classes'):
+            listed_subset(cifar(root), str(listing))
+
+
+def test_annotations_that_lead_out_are_not_listed(tiny_tree, tmp_path):
+    """CustomDataset takes names from a file, and joins them to its folder."""
+    init_default_scope('mmlogo')
+    root, listing = tmp_path / 'data', tmp_path / 'list.txt'
+    root.mkdir()
+    (root / 'ann.txt').write_text('cat/1.png 0\n../secret.png 0\n/etc/passwd 0\n')
+    data = dict(type='CustomDataset', data_root=str(root), ann_file='ann.txt')
+    data['classes'] = ['cat']
+    for name in ('../secret.png', 'secret.png', '/etc/passwd', 'passwd'):
+        listing.write_text(f'cat/1.png\n{name}\n')
+        with pytest.raises(ValueError, match='may be outside the folder of classes'):
+            listed_subset(data, str(listing))
+    listing.write_text('cat/1.png\n')
+    assert len(listed_subset(data, str(listing))) == 1
+
+
 @pytest.mark.parametrize('between', [' ', '\t'])
 def test_labels_beside_the_names_are_no_part_of_them(between, named):
     before = [f'797{between}b/20.png', f'3{between}03.png']

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT
+from mmengine.config import Config
 
 from mmlogo.engine.hooks import provenance
 from mmlogo.evaluation import KNNMetric
@@ -104,6 +105,18 @@ def test_the_config_is_the_one_that_the_command_names(work_dir, age):
     assert config_file(work_dir, 'train it') == (other if age > 0 else work_dir / 'mine.py')
 
 
+def test_the_code_of_a_config_is_not_run(work_dir, tmp_path):
+    sign = tmp_path / 'sign'
+    (work_dir / 'mine.py').write_text(f'train_cfg = open({str(sign)!r}, "w")\n')
+    for read in (
+        lambda: results_table.collect(work_dir),
+        lambda: results_table.config_of(work_dir, 'tools/train.py mine.py'),
+    ):
+        with pytest.raises(ValueError, match=r'mine\.py, line 1, is more than a name and'):
+            read()
+    assert not sign.exists()
+
+
 def test_a_command_is_what_another_machine_would_type():
     command = 'python tools/train.py c.py --work-dir /a --resume auto --data-root /b --amp'
     assert (
@@ -163,11 +176,15 @@ def test_rows_of_different_protocols_are_no_table(work_dir, tmp_path, monkeypatc
         run_tool('write', page, monkeypatch=monkeypatch)
 
 
+def change(config: Path, line: str) -> None:
+    """Leave a config as a run would have left it whose config had this line at its end."""
+    Config.fromstring(f'{config.read_text()}{line}\n', '.py').dump(config)
+
+
 def validate_with(work_dir: Path, **settings) -> None:
     """Config and log of the run as KNNMetric with `settings` would have made them."""
     metric = KNNMetric(**settings)
-    with (work_dir / 'mine.py').open('a') as file:
-        file.write(f'val_evaluator[0].update({settings})\n')
+    change(work_dir / 'mine.py', f'val_evaluator[0].update({settings})')
     for log in work_dir.glob('*/vis_data/scalars.json'):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
         for row in rows:
@@ -234,8 +251,8 @@ def tuned(tmp_path: Path) -> Path:
     )
     (folder / name).write_text(
         'train_cfg = dict(max_epochs=10)\n'
-        "whole = dict(type='Mine', split='train')\n"
-        "train_dataloader = dict(dataset=dict(dataset=whole, listing='/a/mine_1p.txt'))\n"
+        'train_dataloader = dict(dataset=dict('
+        "dataset=dict(type='Mine', split='train'), listing='/a/mine_1p.txt'))\n"
         "val_dataloader = dict(dataset=dict(type='Mine', split='test'))\n"
     )
     return folder
@@ -350,8 +367,7 @@ def test_probes_of_different_protocols_are_no_table(
     folder = tested if kind == 'test' else tuned
     for target in (result, other):
         run_tool('attach', folder, target, '--as', kind, monkeypatch=monkeypatch)
-        with next(folder.glob('*.py')).open('a') as file:
-            file.write(changed + '\n')
+        change(next(folder.glob('*.py')), changed)
     both = ['mine', 'other']
     with pytest.raises(ValueError, match=f'would compare 2 protocols: .*{told}'):
         results_table.probes(result.parent, both)
