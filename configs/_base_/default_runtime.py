@@ -14,6 +14,7 @@ default_hooks = dict(
     statistics=dict(type='AverageStatisticsHook'),
     start=dict(type='StartReportHook'),
     provenance=dict(type='ProvenanceHook'),
+    bad_samples=dict(type='BadSamplesHook'),
     online_probe=dict(type='OnlineProbeHook'),
     collapse=dict(type='CollapseHook'),
     throughput=dict(type='ThroughputHook'),

@@ -1,6 +1,7 @@
 """Hooks of training runs, one per file."""
 
 from mmlogo.engine.hooks.average_statistics import AverageStatisticsHook
+from mmlogo.engine.hooks.bad_samples import BadSamplesHook
 from mmlogo.engine.hooks.clock import ClockHook
 from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook
 from mmlogo.engine.hooks.online_probe import OnlineProbeHook
@@ -15,6 +16,7 @@ from mmlogo.engine.hooks.validate_first import ValidateFirstHook
 
 __all__ = [
     'AverageStatisticsHook',
+    'BadSamplesHook',
     'ClockHook',
     'CollapseError',
     'CollapseHook',
