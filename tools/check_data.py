@@ -105,18 +105,20 @@ def of_config(cfg: Config) -> Iterator[Images]:
     at the first bad one.
     """
     init_default_scope(cfg.get('default_scope', 'mmlogo'))
-    built: list[dict] = []
+    known: dict[tuple[str, ...], str] = {}
     for name in cfg:
         if not name.endswith('_dataloader') or not cfg[name]:
             continue
-        if cfg[name].dataset in built:
-            continue
-        built.append(cfg[name].dataset)
         dataset = DATASETS.build(cfg[name].dataset)
-        if hasattr(dataset, 'get_data_info'):
-            yield of_dataset(name, dataset)
-        else:
+        if not hasattr(dataset, 'get_data_info'):
             print(f'{name}: {len(dataset)} images, read when the data set was built')
+            continue
+        images = of_dataset(name, dataset)
+        same = known.setdefault(tuple(images.paths), name)
+        if same == name:
+            yield images
+        else:
+            print(f'{name}: the same files as {same}')
 
 
 def read(load: LoadImage, path: str) -> Outcome:
@@ -129,7 +131,7 @@ def read(load: LoadImage, path: str) -> Outcome:
 
 
 def read_all(images: Images, workers: int) -> Iterator[Outcome]:
-    """Start to read images in several processes. Outcomes come in the order of the paths."""
+    """Start to read images in several processes. The outcomes are in the images' order."""
     job = partial(read, images.load)
     if workers < 2:
         return map(job, images.paths)

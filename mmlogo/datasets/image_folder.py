@@ -119,7 +119,7 @@ class ImageFolder(CustomDataset):
         return path.removeprefix(f'{str(self.img_prefix).rstrip("/")}/')
 
     def _report(self, bad: list[dict]) -> str:
-        """Return what `BadSamplesHook` must know, as JSON. Loaders collate texts to a list."""
+        """Return what `BadSamplesHook` must know, as JSON: loaders collate any text."""
         limit = math.ceil(self.max_bad * len(self))
         return json.dumps(
             dict(
