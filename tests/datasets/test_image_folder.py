@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from itertools import chain
+import re
 from pathlib import Path
 
 import cv2
@@ -100,7 +100,7 @@ def test_a_bad_image_is_skipped_and_reported(folder, what) -> None:
     told = report(sample)
     (file,) = told['files']
     assert (file['name'], file['index']) == (f'a/{path.name}', 3)
-    assert f'(sample 3): {BAD[what][2][:12]}' in file['error'] or what in ('text', 'bomb')
+    assert re.search(rf'(?s)\(sample 3\): .*{BAD[what][2]}', file['error'])
     assert (told['limit'], told['size'], told['max_bad']) == (1, GOOD, 0.01)
     assert data[SeededIndex(4, 0, 0)]['bad_samples'] == ''
 
@@ -394,8 +394,8 @@ def test_imagenet_is_ours(tmp_path) -> None:
     spoiled.write_bytes(b'')
     init_default_scope('mmlogo')
     (tmp_path / 'meta').mkdir()
-    names = chain.from_iterable((f'n1/{n}.png {n}\n',) for n in range(4))
-    (tmp_path / 'meta' / 'train.txt').write_text(''.join(names))
+    names = ''.join(f'n1/{n}.png {n}\n' for n in range(4))
+    (tmp_path / 'meta' / 'train.txt').write_text(names)
     pipeline = [dict(type='LoadImage'), dict(type='PackImage')]
     data = DATASETS.build(
         dict(
