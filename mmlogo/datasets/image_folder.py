@@ -74,19 +74,21 @@ class ImageFolder(CustomDataset):
             raise BadImage(f'{error}; {self._advice()}') from error
 
     def _first_good(self, idx: int) -> dict:
-        bad: list[dict] = []
+        bad: dict[str, dict] = {}
         for place in self._places(idx):
             try:
                 sample = self._load(place, idx)
             except BadImage as error:
                 name = self._name(place)
-                bad.append(dict(name=name, index=int(place), error=str(error)))
+                bad[name] = dict(name=name, index=int(place), error=str(error))
             else:
-                return {**sample, 'bad_samples': self._report(bad) if bad else ''}
+                report = self._report([*bad.values()]) if bad else ''
+                return {**sample, 'bad_samples': report}
+        errors = [file['error'] for file in bad.values()]
         raise BadImage(
-            f'{bad[0]["error"]}; the {TRIES} images that were drawn in its place cannot be '
-            f'read either, the last with: {bad[-1]["error"]}; is the disk there? '
-            f'tools/check_data.py {self.img_prefix} reads all images'
+            f'{errors[0]}; the {TRIES} images that were drawn in its place cannot be read '
+            f'either, such as: {errors[-1]}; is the disk there? tools/check_data.py '
+            f'{self.img_prefix} reads all images'
         )
 
     def _load(self, place: int, idx: int) -> dict:

@@ -7,8 +7,9 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from mmlogo.engine import BadSamplesHook
+from mmlogo.engine import BadSamplesHook, KNNLoop
 from mmlogo.engine.hooks.bad_samples import FILE, listed
 
 
@@ -105,3 +106,22 @@ def test_a_new_start_counts_anew_and_a_cut_line_is_left_out(tmp_path) -> None:
     with (tmp_path / FILE).open('a') as file:
         file.write('{"run": "lat')
     assert len(names(tmp_path, 'later')) == 2
+
+
+def test_a_bank_is_heard(tmp_path) -> None:
+    """MMEngine has no hook for it, so `KNNLoop` calls one of its own."""
+    hook, run = BadSamplesHook(), runner(tmp_path)
+    calls = []
+
+    def call_hook(name: str, **kwargs) -> None:
+        calls.append(name)
+        getattr(hook, name)(run, **kwargs)
+
+    run.call_hook = call_hook
+    run.model = SimpleNamespace(data_preprocessor=lambda *_: dict(inputs=torch.zeros(3)))
+    loop = SimpleNamespace(runner=run, fp16=False)
+    index = torch.arange(3)
+    data = dict(inputs=index, sample_idx=index, gt_label=index, **batch(1))
+    KNNLoop.collect(loop, [data], [], report=False)
+    assert calls == ['before_bank_iter']
+    assert names(tmp_path) == [('bank', '1.jpg')]
