@@ -99,6 +99,27 @@ def test_the_files_of_all_processes_are_listed_once_and_count_together(tmp_path)
         hook.before_train_iter(run, 2, batch(3))
 
 
+def test_what_another_process_listed_since_is_not_listed_again(tmp_path) -> None:
+    ranks = [(BadSamplesHook(), runner(tmp_path, rank)) for rank in range(2)]
+    for rank, number in ((0, 1), (1, 2), (0, 3), (1, 3)):
+        hook, run = ranks[rank]
+        hook.before_train_iter(run, 0, batch(number, limit=9))
+    assert [name for _, name in names(tmp_path)] == ['1.jpg', '2.jpg', '3.jpg']
+
+
+def test_of_processes_that_write_at_once_the_last_sees_all(tmp_path, monkeypatch) -> None:
+    hook, append = BadSamplesHook(), BadSamplesHook._append
+    other = runner(tmp_path, rank=1)
+
+    def together(self, run, loader, file) -> None:
+        append(BadSamplesHook(), other, loader, dict(name='1.jpg', index=1, error=''))
+        append(self, run, loader, file)
+
+    monkeypatch.setattr(BadSamplesHook, '_append', together)
+    with pytest.raises(OSError, match='2 images of train_dataloader are bad'):
+        hook.before_train_iter(runner(tmp_path), 0, batch(2, limit=1))
+
+
 def test_a_new_start_counts_anew_and_a_cut_line_is_left_out(tmp_path) -> None:
     BadSamplesHook().before_train_iter(runner(tmp_path), 0, batch(1, 2))
     BadSamplesHook().before_train_iter(runner(tmp_path, timestamp='later'), 0, batch(1, 3))
