@@ -216,6 +216,7 @@ test_dataloader = dict(
         pipeline=[dict(type='LoadImage'), dict(type='PackImage')],
     ),
 )
+test_evaluator = [dict(type='RetrievalMetric')]
 """)
     words = (lenient, checkpoint, '--work-dir', tmp_path / 'w')
     with pytest.raises(OSError, match=r'cat/6\.png.*the file is empty'):
