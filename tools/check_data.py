@@ -85,17 +85,20 @@ def parse_args() -> argparse.Namespace:
 def of_folder(folder: str) -> Images:
     """Find the images below a folder. Its class folders are those that have an image."""
     dataset = ImageFolder(data_root=folder, with_label=False)
-    images = of_dataset(folder, dataset)
-    tops = {Path(path).relative_to(folder).parts[:-1][:1] for path in images.paths}
-    return images._replace(classes=len(tops - {()}) or None)
+    paths = paths_of(dataset)
+    tops = {Path(path).relative_to(folder).parts[:-1][:1] for path in paths}
+    return Images(folder, LoadImage(), paths, len(tops - {()}) or None)
 
 
 def of_dataset(title: str, dataset: ImageFolder) -> Images:
     """Find the images of a data set. Without a `LoadImage` of its own, take ours."""
     loads = [t for t in dataset.pipeline.transforms if isinstance(t, LoadImage)]
-    paths = [dataset.get_data_info(place)['img_path'] for place in range(len(dataset))]
     classes = len(dataset.metainfo.get('classes') or ()) or None
-    return Images(title, loads[0] if loads else LoadImage(), paths, classes)
+    return Images(title, loads[0] if loads else LoadImage(), paths_of(dataset), classes)
+
+
+def paths_of(dataset: ImageFolder) -> list[str]:
+    return [dataset.get_data_info(place)['img_path'] for place in range(len(dataset))]
 
 
 def of_config(cfg: Config) -> Iterator[Images]:

@@ -82,7 +82,7 @@ class ImageFolder(CustomDataset):
                 name = self._name(place)
                 bad[name] = dict(name=name, index=int(place), error=str(error))
             else:
-                report = self._report([*bad.values()]) if bad else ''
+                report = self._report([*bad.values()], idx) if bad else ''
                 return {**sample, 'bad_samples': report}
         errors = [file['error'] for file in bad.values()]
         raise BadImage(
@@ -120,12 +120,13 @@ class ImageFolder(CustomDataset):
         path = str(self.get_data_info(place)['img_path'])
         return path.removeprefix(f'{str(self.img_prefix).rstrip("/")}/')
 
-    def _report(self, bad: list[dict]) -> str:
+    def _report(self, bad: list[dict], idx: int) -> str:
         """Return what `BadSamplesHook` must know, as JSON: loaders collate any text."""
         limit = math.ceil(self.max_bad * len(self))
         return json.dumps(
             dict(
                 files=bad,
+                epoch=getattr(idx, 'epoch', 0),
                 limit=limit,
                 size=len(self),
                 max_bad=self.max_bad,

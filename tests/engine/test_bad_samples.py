@@ -13,12 +13,11 @@ from mmlogo.engine import BadSamplesHook, KNNLoop
 from mmlogo.engine.hooks.bad_samples import FILE, listed
 
 
-def runner(tmp_path, rank: int = 0, timestamp: str = 'now', epoch: int = 0):
+def runner(tmp_path, rank: int = 0, timestamp: str = 'now'):
     return SimpleNamespace(
         work_dir=str(tmp_path),
         timestamp=timestamp,
         rank=rank,
-        epoch=epoch,
         logger=logging.getLogger('bad samples'),
     )
 
@@ -26,7 +25,7 @@ def runner(tmp_path, rank: int = 0, timestamp: str = 'now', epoch: int = 0):
 def batch(*numbers: int, limit: int = 2) -> dict:
     """A batch of three samples, of which the second has bad files before it."""
     files = [dict(name=f'{n}.jpg', index=n, error=f'{n} is bad') for n in numbers]
-    report = dict(files=files, limit=limit, size=100, max_bad=0.02, folder='DIR')
+    report = dict(files=files, limit=limit, size=100, max_bad=0.02, folder='DIR', epoch=4)
     return dict(bad_samples=['', json.dumps(report), ''])
 
 
@@ -35,7 +34,7 @@ def names(tmp_path, run: str = 'now') -> list[tuple[str, str]]:
 
 
 def test_a_bad_file_is_listed_once_with_all_that_is_known(tmp_path, caplog) -> None:
-    hook, run = BadSamplesHook(), runner(tmp_path, rank=1, epoch=4)
+    hook, run = BadSamplesHook(), runner(tmp_path, rank=1)
     for number in range(3):
         hook.before_train_iter(run, number, batch(7, 7))
     (row,) = map(json.loads, (tmp_path / FILE).read_text().splitlines())
@@ -112,7 +111,9 @@ def test_of_processes_that_write_at_once_the_last_sees_all(tmp_path, monkeypatch
     other = runner(tmp_path, rank=1)
 
     def together(self, run, loader, file) -> None:
-        append(BadSamplesHook(), other, loader, dict(name='1.jpg', index=1, error=''))
+        append(
+            BadSamplesHook(), other, loader, dict(name='1.jpg', index=1, error='', epoch=4)
+        )
         append(self, run, loader, file)
 
     monkeypatch.setattr(BadSamplesHook, '_append', together)

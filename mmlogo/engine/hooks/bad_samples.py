@@ -65,7 +65,7 @@ class BadSamplesHook(Hook):
         self._known |= _names(runner)
         for file in new:
             if (loader, file['name']) not in self._known:
-                self._append(runner, loader, file)
+                self._append(runner, loader, file | dict(epoch=report['epoch']))
                 runner.logger.warning(f'replaced by another image: {file["error"]}')
         # After the own lines are written, the last process to write sees all of them.
         self._known |= _names(runner)
@@ -86,7 +86,6 @@ class BadSamplesHook(Hook):
             run=runner.timestamp,
             loader=loader,
             **file,
-            epoch=runner.epoch,
             rank=runner.rank,
         )
         # One write to a file that is open for appending: processes do not mix their lines.
