@@ -72,6 +72,7 @@ setup(
             'import-linter',
             'jinja2',
             'matplotlib>=3.10',
+            'modelindex',  # MIM's parser of model-index.yml
             'mypy',
             'pytest',
             'ruff',

@@ -5,12 +5,16 @@
     .dev/results_table.py write FILE [FILE ...]               tables in Markdown files
     .dev/results_table.py check FILE [FILE ...]               fail if they differ
     .dev/results_table.py draw PICTURE RESULT [RESULT ...]    curves of several
+    .dev/results_table.py metafiles [--check]                 docs/results for MIM
 
 A file has a table between `<!-- results FOLDER NAME ... -->` and `<!-- end -->`; the names
 are its rows, the folder is relative to the file. Nothing in between is written by hand.
 `losses` instead of `results` is what training logged, mean over the last epoch; `probes` is
 what was attached: `test` from tools/test.py, `linear`, `semisup_1p` and `semisup_10p` from
 runs of configs/benchmarks.
+
+`metafiles` writes model-index.yml and configs/metafiles. Each record of docs/results is a
+model there, under the record's name; each method of .dev/methods.yml is a collection.
 """
 
 import argparse
@@ -23,8 +27,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from statistics import mean, median
 
+import yaml
 from mmengine.config import Config
 
+from mmlogo.config import load_config
 from mmlogo.runs import config_file, joined, read_rows
 
 BLOCK = re.compile(
@@ -59,7 +65,16 @@ CONFIGS = {  # names of the configs whose runs those are; a test is of the run's
     'semisup_1p': 'semisup_*_1p.py',
     'semisup_10p': 'semisup_*_10p.py',
 }
+TASKS = {  # of what may be attached, in a metafile
+    'test': 'Frozen Features',
+    'linear': 'Linear Classification',
+    'semisup_1p': 'Semi-Supervised Classification',
+    'semisup_10p': 'Semi-Supervised Classification',
+}
 DIAGNOSTICS = ('loss', 'auc_', 'cos_', 'push')
+
+ROOT = Path(__file__).resolve().parents[1]
+METHODS = ROOT / '.dev' / 'methods.yml'
 
 
 def collect(work_dir: Path) -> dict:
@@ -78,7 +93,7 @@ def collect(work_dir: Path) -> dict:
         )
     runs = read_rows(notes)
     starts = [run for run in runs if run['event'] == 'start']
-    ends = [run for run in runs if run['event'] == 'end']
+    ends = [run for run in runs if run['event'] in ('end', 'interrupted')]
     config = config_file(work_dir, starts[-1]['command'])
     if config is None:
         raise FileNotFoundError(
@@ -96,7 +111,7 @@ def collect(work_dir: Path) -> dict:
         if 'epoch' not in record and any('/top' in key for key in record)
     }
     epochs = cfg.train_cfg.max_epochs
-    if not ends or epochs not in evaluations:
+    if runs[-1]['event'] == 'interrupted' or not ends or epochs not in evaluations:
         raise ValueError(
             f'{work_dir} stopped before epoch {epochs}; resume it, a table shows runs '
             'that reached their end'
@@ -417,6 +432,171 @@ def rewritten(path: Path) -> str:
     return text
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML whose strings no reader takes for numbers."""
+
+
+# YAML 1.2 reads the commit 17377e5 as a float. PyYAML does not, and would not quote it.
+_Dumper.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+[eE][-+]?\d+$'), list('-+0123456789')
+)
+
+
+def dump(content: dict) -> str:
+    text = yaml.dump(
+        content,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float('inf'),  # a command stays on one line
+    )
+    return f'# Written by .dev/results_table.py metafiles. Do not edit.\n{text}'
+
+
+def metafiles(root: Path) -> dict[Path, str]:
+    """What model-index.yml and every file in configs/metafiles should be.
+
+    Args:
+        root: A folder with docs/results and configs, as the repository has them.
+
+    Raises:
+        FileNotFoundError: If the config of a record is not there.
+        ValueError: If a record's method is not in .dev/methods.yml, or if it does not say
+            how something attached to it was scored.
+    """
+    methods = yaml.safe_load(METHODS.read_text())
+    rows: dict[str, list[tuple[dict, Config]]] = {}
+    for path in sorted((root / 'docs' / 'results').rglob('*.json')):
+        record = path.relative_to(root).as_posix()
+        result = json.loads(path.read_text()) | dict(record=record)
+        config = root / 'configs' / result['config']
+        if not config.is_file():
+            raise FileNotFoundError(
+                f'{record} is of {config.name}, and configs has no such file; restore it, '
+                "or write its new name in the record's `config`"
+            )
+        method = method_of(result, methods)
+        rows.setdefault(method, []).append((result, load_config(str(config))))
+    folder = Path('configs') / 'metafiles'
+    files = {f'{folder / method}.yml': rows[method] for method in methods if method in rows}
+    return {root / 'model-index.yml': dump({'Import': list(files)})} | {
+        root / name: dump(metafile(methods[Path(name).stem], found))
+        for name, found in files.items()
+    }
+
+
+def method_of(result: dict, methods: dict[str, dict]) -> str:
+    """The method with the longest name that the config's name begins with.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = [name for name in methods if result['config'].startswith(f'{name}_')]
+    if not found:
+        raise ValueError(
+            f'{result["record"]} is of {result["config"]}, and the names of configs begin '
+            f'with one of {list(methods)}; add its method and paper to .dev/methods.yml'
+        )
+    return max(found, key=len)
+
+
+def metafile(method: dict, rows: list[tuple[dict, Config]]) -> dict:
+    """A method as a collection, and its records as models."""
+    techniques: list[str] = []
+    networks: list[str] = []
+    for _, cfg in rows:
+        optimizer = cfg.optim_wrapper.optimizer
+        settings = [name for name in ('momentum', 'weight_decay') if optimizer.get(name)]
+        techniques += [optimizer.type, *(name.replace('_', ' ') for name in settings)]
+        networks += [cfg.model.backbone.type, cfg.model.type]
+    metadata = {
+        'Training Techniques': list(dict.fromkeys(techniques)),
+        'Architecture': list(dict.fromkeys(networks)),
+    }
+    collection = dict(Name=method['Name'], Metadata=metadata, Paper=method['Paper'])
+    models = [model(result, cfg, method['Name']) for result, cfg in rows]
+    return dict(Collections=[collection], Models=models)
+
+
+def model(result: dict, cfg: Config, collection: str) -> dict:
+    """A record in the words of a metafile. It has no `Weights`: none are published."""
+    record = Path(result['record'])
+    metadata = {
+        'Title': result['title'],
+        'Training Data': samples(cfg.train_dataloader.dataset),
+        'Epochs': result['epochs'],
+        'Batch Size': result['batch'],
+        'Seed': result['seed'],
+        'Commit': ', '.join(map(str, result['commit'])),
+        'Hardware': result['hardware'],
+        'CPU Minutes': round(result['cpu_seconds'] / 60, 1),
+        'Command': result['command'],
+        'Protocol': result['protocol'],
+        'Record': result['record'],
+    }
+    return {
+        'Name': f'{record.parent.name}/{record.stem}',
+        'In Collection': collection,
+        'Config': f'configs/{result["config"]}',
+        'Metadata': {name: value for name, value in metadata.items() if value is not None},
+        'Results': list(scores(result)),
+    }
+
+
+def scores(result: dict) -> Iterator[dict]:
+    """The k-NN of a run at its end, and what was attached.
+
+    MIM tells metrics apart by their data set and name alone, so `semisup_1p/accuracy/top1`
+    and `semisup_10p/accuracy/top1` say what they are of.
+    """
+    yield {
+        'Task': 'k-NN Classification',
+        'Dataset': queries(result['protocol']),
+        'Metrics': result['evaluations'][str(result['epochs'])],
+    }
+    for kind in KINDS:
+        probe = result.get('probes', {}).get(kind)
+        if probe:
+            protocol = _protocol(result, kind)
+            names = [name for where, name in PROBES.values() if where == kind]
+            fields = ('commit', 'seed', 'command')
+            yield {
+                'Task': TASKS[kind],
+                'Dataset': queries(protocol),
+                'Metrics': {f'{kind}/{x}': probe[x] for x in names if x in probe},
+                'Protocol': protocol,
+                **{name.title(): probe[name] for name in fields if name in probe},
+            }
+
+
+def queries(protocol: str) -> str:
+    """The data set that a protocol scores."""
+    return re.search(r'queries: ([^;]+)', protocol)[1]
+
+
+def update(root: Path, check: bool) -> int:
+    """Write the metafiles of a folder, or count those that are not what they should be."""
+    right = metafiles(root)
+    there = {*right, *(root / 'configs' / 'metafiles').glob('*')}
+    wrong = [
+        path
+        for path in sorted(there)
+        if not path.is_file() or path.read_text() != right.get(path)
+    ]
+    for path in wrong:
+        if check:
+            print(
+                f'{path.relative_to(root)} differs from docs/results; run '
+                '.dev/results_table.py metafiles'
+            )
+        elif path in right:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(right[path])
+        else:
+            path.unlink()
+    return len(wrong)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -436,7 +616,12 @@ def main() -> int:
     draw = commands.add_parser('draw')
     draw.add_argument('picture', type=Path)
     draw.add_argument('results', nargs='+', type=Path)
+    meta = commands.add_parser('metafiles')
+    meta.add_argument('root', nargs='?', type=Path, default=ROOT, help='default: ours')
+    meta.add_argument('--check', action='store_true', help='fail if they differ')
     args = parser.parse_args()
+    if args.command == 'metafiles':
+        return int(update(args.root, args.check) > 0 and args.check)
     if args.command == 'draw':
         from mmlogo.report import draw_comparison  # wants matplotlib
 

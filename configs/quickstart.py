@@ -108,7 +108,7 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=True)
-train_cfg = dict(by_epoch=True, max_epochs=8, val_interval=2)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=8, val_interval=2)
 default_hooks = dict(
     logger=dict(interval=8),
     checkpoint=dict(interval=-1),  # the last one only

@@ -95,7 +95,7 @@ class Run:
     def facts(self) -> dict[str, str | None]:
         """Return what a report says about the run. A fact that was not recorded is None."""
         starts = [note for note in self.notes if note.get('event') == 'start']
-        ends = [note for note in self.notes if note.get('event') == 'end']
+        ends = [n for n in self.notes if n.get('event') in ('end', 'interrupted')]
         cfg = self.cfg or {}
         total = (cfg.get('train_cfg') or {}).get('max_epochs')
         state = 'finished' if self.finished else 'no end recorded: in progress or stopped'

@@ -11,6 +11,7 @@ import zlib
 from functools import partial
 from pathlib import Path
 
+import modelindex
 import numpy as np
 import torch
 from matplotlib.colors import to_hex
@@ -448,3 +449,11 @@ BAD = {
     'text': ('bad.jpg', b'not an image', r"begins with b'not an image'"),
     'bomb': ('bad.png', bomb(), '30000 x 30000 pixels, more than max_pixels=178956970'),
 }
+
+
+def read_model_index(folder: Path) -> modelindex.models.ModelIndex.ModelIndex:
+    """Read a folder's model-index.yml as MIM does, which would say nothing of faults."""
+    index = modelindex.load(str(folder / 'model-index.yml'))
+    faults = [fault for part in index.collect_check_errors() for fault in part['errors']]
+    assert not faults, faults
+    return index

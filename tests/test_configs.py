@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, read_model_index
 from mmcv.cnn import is_norm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -325,12 +325,16 @@ def test_the_wheel_ships_configs_and_tools(tmp_path):
         'train.py',
         'dist_train.sh',
     }
-    shipped = {
-        path.relative_to(mim / 'configs') for path in (mim / 'configs').rglob('*.py')
-    }
-    assert shipped == {
-        p.relative_to(ROOT / 'configs') for p in (ROOT / 'configs').rglob('*.py')
-    }
+    for kind in ('*.py', '*.yml'):
+        shipped = {
+            path.relative_to(mim / 'configs') for path in (mim / 'configs').rglob(kind)
+        }
+        assert shipped == {
+            p.relative_to(ROOT / 'configs') for p in (ROOT / 'configs').rglob(kind)
+        }
+    index = read_model_index(mim)
+    assert len(index.models) > 0
+    assert all((mim / model.config).is_file() for model in index.models)
     (tmp_path / 'mine.py').write_text(
         "_base_ = 'mmlogo::simsiam_logo_r18_cifar10.py'\n"
         'model = dict(head=dict(lambda_ll=2.0))\n'

@@ -7,6 +7,7 @@ another when a private name is used that has no row here.
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,9 +15,10 @@ import pytest
 import torch
 from helpers import ROOT
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.model import ImgDataPreprocessor
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 
@@ -62,7 +64,11 @@ USES = {
         split_path,
     ),
     '_accumulative_counts': Use(
-        ('mmlogo/engine/hooks/clock.py', 'mmlogo/engine/hooks/start_report.py'),
+        (
+            'mmlogo/engine/hooks/checkpoint.py',
+            'mmlogo/engine/hooks/clock.py',
+            'mmlogo/engine/hooks/start_report.py',
+        ),
         'no public name says how many batches make an optimiser step',
         lambda: (
             OptimWrapper(
@@ -70,6 +76,25 @@ USES = {
             )._accumulative_counts
             == 3
         ),
+    ),
+    '_save_checkpoint_with_step': Use(
+        ('mmlogo/engine/hooks/checkpoint.py',),
+        'MMEngine removes and writes files in this method, which has no public name',
+        lambda: 'popleft' in CheckpointHook._save_checkpoint_with_step.__code__.co_names,
+    ),
+    '_save_best_checkpoint': Use(
+        ('mmlogo/engine/hooks/checkpoint.py',),
+        'MMEngine removes the former best checkpoint in this method',
+        lambda: 'remove' in CheckpointHook._save_best_checkpoint.__code__.co_names,
+    ),
+    '_exit': Use(
+        (
+            'mmlogo/engine/hooks/interrupt.py',
+            'mmlogo/engine/waiting.py',
+            'mmlogo/launch/heartbeat.py',
+        ),
+        'os._exit is documented; it ends a process whose main thread waits for ever',
+        lambda: callable(os._exit),
     ),
     '_load_from': Use(
         ('mmlogo/engine/hooks/provenance.py',),
@@ -131,3 +156,11 @@ def test_every_private_name_of_others_is_in_the_list():
             if not ours and not node.attr.startswith('__'):
                 used.setdefault(node.attr, set()).add(path.relative_to(ROOT).as_posix())
     assert used == {name: set(use.files) for name, use in USES.items()}
+
+
+def test_the_loop_has_the_names_that_ours_uses():
+    """`ResumableTrainLoop` reads these of its base, which has no public names for them."""
+    names = EpochBasedTrainLoop.run_epoch.__code__.co_names
+    names += EpochBasedTrainLoop.run.__code__.co_names
+    assert {'_epoch', '_max_epochs', '_decide_current_val_interval'} <= set(names)
+    assert '_iter' in EpochBasedTrainLoop.run_iter.__code__.co_names

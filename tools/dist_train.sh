@@ -10,10 +10,5 @@ fi
 CONFIG=$1
 PROCESSES=$2
 shift 2
-# without it a restarted gloo job can wait for a store that is gone
-export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-    --nproc_per_node="$PROCESSES" \
+exec "${PYTHON:-python}" "$(dirname "$0")/processes.py" "$PROCESSES" \
     "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "$@"

@@ -39,5 +39,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
-    launch.leave_processes()
+    with launch.leaving_processes():
+        main()

@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='',
         metavar='auto|PATH',
-        help='resume from the newest checkpoint of the work dir, or from PATH; auto: '
+        help='resume from the newest whole checkpoint of the work dir, or from PATH; auto: '
         'start a new training if there is none',
     )
     parser.add_argument(
@@ -59,9 +59,10 @@ def main() -> None:
     check_keys(cfg)
     launch.check_schedules(cfg)
     launch.check_data_roots(cfg)
+    launch.claim_work_dir(cfg)
     Runner.from_cfg(cfg).train()
 
 
 if __name__ == '__main__':
-    main()
-    launch.leave_processes()
+    with launch.leaving_processes():
+        main()

@@ -19,6 +19,7 @@ from mmlogo.checkpoints.detectron2 import write_pickle
 from mmlogo.checkpoints.match import find_prefix, load_pretrained, tensors_of
 from mmlogo.checkpoints.origin import inputs_of, model_of
 from mmlogo.checkpoints.read import read_checkpoint
+from mmlogo.checkpoints.seal import write_checkpoint
 from mmlogo.registry import MODELS
 
 # what each library reads
@@ -216,11 +217,11 @@ def export_backbone(
         save_file(backbone.state, out, {'format': 'pt', 'about': json.dumps(meta)})
     elif target == 'mmpretrain':
         named = {f'backbone.{name}': value for name, value in backbone.state.items()}
-        torch.save(dict(state_dict=named, meta=meta), out)
+        write_checkpoint(dict(state_dict=named, meta=meta), out)
     elif target == 'mmdet':
-        torch.save(dict(state_dict=backbone.state, meta=meta), out)
+        write_checkpoint(dict(state_dict=backbone.state, meta=meta), out)
     else:
-        torch.save(backbone.state, out)
+        write_checkpoint(backbone.state, out)
         out.with_name(f'{out.name}.json').write_text(json.dumps(meta, indent=2) + '\n')
     return _how_to_load(backbone, target, out)
 

@@ -95,7 +95,8 @@ def load_pretrained(
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read. If it has no name of the backbone, only a
             momentum copy, or several networks. If a shape differs, or tensors are missing.
-            If the strides are in other convolutions (`check_strides`).
+            If a value is NaN or infinite. If the strides are in other convolutions
+            (`check_strides`).
     """
     content = read_checkpoint(path)
     found = tensors_of(content, path)
@@ -109,6 +110,17 @@ def load_pretrained(
     }
     report = _compare(str(path), prefix, inside, wanted, _config_of(content))
     _check(report, backbone, allow_partial)
+    wrong = [
+        name
+        for name in report.matched
+        if inside[name].is_floating_point() and not inside[name].isfinite().all()
+    ]
+    if wrong:
+        raise ValueError(
+            f'{path} has values that are NaN or infinite, in {len(wrong)} tensors of the '
+            f'backbone, such as {_some(wrong)}; its training had diverged: use an earlier '
+            'checkpoint'
+        )
     check_strides(backbone, str(path), report.config)
     backbone.load_state_dict({name: inside[name] for name in report.matched}, strict=False)
     return report

@@ -15,6 +15,7 @@ from torch import Tensor
 from mmlogo.checkpoints.export import sha256
 from mmlogo.checkpoints.match import is_copy
 from mmlogo.checkpoints.read import read_checkpoint
+from mmlogo.checkpoints.seal import sealed, write_file
 
 
 def publish(
@@ -69,12 +70,12 @@ def publish(
     meta['sha256_of_source'] = sha256(path)
     buffer = io.BytesIO()  # to a path, torch would save its name too
     torch.save(dict(meta=meta, state_dict=kept), buffer)
-    digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
+    content = sealed(buffer.getvalue())
+    digits = hashlib.sha256(content).hexdigest()[:8]
     # a second hyphen and hex digits would be taken for the digits
     stem = (name or _name(path, meta)).replace('-', '_')
     out = Path(folder).expanduser() / f'{stem}-{digits}.pth'
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(buffer.getvalue())
+    write_file(content, out)
     return out
 
 

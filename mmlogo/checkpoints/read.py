@@ -39,6 +39,7 @@ from mmlogo.checkpoints.arrays import UnsafePickleError
 from mmlogo.checkpoints.detectron2 import read_pickle
 from mmlogo.checkpoints.inert import STAND_INS, finish
 from mmlogo.checkpoints.origin import plain_config, value_of
+from mmlogo.checkpoints.seal import DamagedCheckpointError, check_seal
 
 # torch.save's older format begins with this number's pickle, after two bytes of protocol.
 _MAGIC = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
@@ -59,13 +60,17 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        DamagedCheckpointError: If the file is not what mmlogo wrote. It is a ValueError.
         ValueError: If the file cannot be read, or holds anything else.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'there is no checkpoint {path}; check the path')
     try:
+        check_seal(path)
         return _read(path, map_location)
+    except DamagedCheckpointError:
+        raise
     except UnsafePickleError as error:
         raise ValueError(_refused(path, str(error))) from error
     except Exception as error:

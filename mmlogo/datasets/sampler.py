@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -38,12 +39,22 @@ class EpochSampler(Sampler):
         self.shuffle = shuffle
         self.seed = int(sync_random_seed() if seed is None else seed)
         self.epoch = 0
+        self.begin = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
+    @contextmanager
+    def after(self, count: int) -> Iterator[None]:
+        """Context manager. Leave out this rank's first `count` samples of an epoch."""
+        self.begin = count
+        try:
+            yield
+        finally:
+            self.begin = 0
+
     def __iter__(self) -> Iterator[SeededIndex]:
-        order = self._order()[self.rank :: self.world_size][: len(self)]
+        order = self._order()[self.rank :: self.world_size][self.begin : len(self)]
         return (SeededIndex(index, self.epoch, self.seed) for index in order)
 
     def _order(self) -> list[int]:

@@ -6,6 +6,7 @@ from mmlogo.engine.hooks import __all__ as _hooks
 from mmlogo.engine.knn_loop import KNNLoop, KNNTestLoop
 from mmlogo.engine.optim import AutocastOptimWrapper, GroupedOptimWrapperConstructor
 from mmlogo.engine.schedule import WarmUpLR
+from mmlogo.engine.train_loop import ResumableTrainLoop
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.engine.wrapper import AnyDeviceDataParallel
 
@@ -15,6 +16,7 @@ __all__ = [
     'GroupedOptimWrapperConstructor',
     'KNNLoop',
     'KNNTestLoop',
+    'ResumableTrainLoop',
     'WarmUpLR',
     'unwrapped',
     *_hooks,

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.evaluation.features import EMPTY, Features, Source, assemble, extract
 from mmlogo.evaluation.metric import FeatureMetric
-from mmlogo.models.parts.statistics import broadcast_statistics
+from mmlogo.models.parts.statistics import averaged_statistics
 from mmlogo.registry import LOOPS
 
 
@@ -77,9 +77,9 @@ class KNNLoop(BaseLoop):
         model = self.runner.model
         was_training = model.training
         model.eval()
-        # Every process must extract with the same statistics. Otherwise k-NN would compare
-        # features of different networks.
-        with broadcast_statistics(unwrapped(model)):
+        # Every process must extract with the same statistics, those of a checkpoint.
+        # Otherwise k-NN would compare features of different networks.
+        with averaged_statistics(unwrapped(model)):
             bank: dict = {}
             if self.bank_dataloader is not None:
                 of_bank = [m for m in self.evaluator.metrics if m.needs_bank]

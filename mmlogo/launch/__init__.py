@@ -26,7 +26,9 @@ from mmlogo.launch.processes import (
     divide_global_batch,
     init_processes,
     leave_processes,
+    leaving_processes,
 )
+from mmlogo.launch.work_dir import claim_work_dir
 
 __all__ = [
     'LAUNCHERS',
@@ -36,12 +38,14 @@ __all__ = [
     'check_keys',
     'check_overrides',
     'check_schedules',
+    'claim_work_dir',
     'datasets_of',
     'divide_global_batch',
     'drop_hooks',
     'find_type',
     'init_processes',
     'leave_processes',
+    'leaving_processes',
     'prepare',
     'require_checkpoint',
     'set_checkpoint',

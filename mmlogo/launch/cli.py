@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
 
+from mmlogo.checkpoints.newest import Found, newest_valid
 from mmlogo.launch.checks import datasets_of, require_checkpoint
 from mmlogo.launch.lint import check_overrides
 from mmlogo.launch.processes import LAUNCHERS, init_processes
@@ -172,12 +173,13 @@ def set_resume(cfg: Config, resume: str | None) -> None:
 
     Args:
         cfg: The config, which is changed.
-        resume: '' resumes from the newest checkpoint of the work dir. 'auto' does so too,
-            but starts a new training if there is none. A path resumes from that
-            checkpoint. None does not resume.
+        resume: '' resumes from the newest checkpoint of the work dir that is whole. 'auto'
+            does so too, but starts a new training if there is no checkpoint at all. A
+            path resumes from that checkpoint. None does not resume.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist. With 'auto' it need not.
+        ValueError: If there are checkpoints in the work dir and all are damaged.
     """
     if resume is None:
         return
@@ -187,14 +189,23 @@ def set_resume(cfg: Config, resume: str | None) -> None:
             raise FileNotFoundError(f'--resume {resume}: there is no such checkpoint')
         cfg.load_from = resume
         return
-    cfg.load_from = None
-    note = Path(cfg.work_dir) / 'last_checkpoint'
-    newest = find_latest_checkpoint(cfg.work_dir) if note.is_file() else None
-    if resume == '' and (newest is None or not Path(newest).is_file()):
+    found = [newest_valid(cfg.work_dir) if is_main_process() else None]
+    broadcast_object_list(found)
+    newest, passed_over = found[0] or Found(None, [])
+    for path, why in passed_over:
+        print_log(f'--resume passes over {path}: {why}', 'current', logging.WARNING)
+    if newest is None and passed_over:
+        raise ValueError(
+            f'--resume: none of the {len(passed_over)} checkpoints in {cfg.work_dir} is '
+            f'whole; the newest: {passed_over[0][1]}'
+        )
+    if newest is None and resume == '':
         raise FileNotFoundError(
             f'--resume: there is no checkpoint in {cfg.work_dir}; give its path, or use '
             '--resume auto to start a new training if there is none'
         )
+    cfg.resume = newest is not None
+    cfg.load_from = str(newest) if newest else None
 
 
 def set_pretrained(

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import signal
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from torch.distributed import DistNetworkError
+
+from mmlogo.launch.heartbeat import Heartbeat
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+HEARTBEAT = 30.0  # seconds of silence after which a process counts as stopped
 
 
 # launcher -> its variables for RANK, WORLD_SIZE and LOCAL_RANK
@@ -32,10 +41,12 @@ def init_processes(launcher: str, cfg: Config) -> None:
     Args:
         launcher: One of `LAUNCHERS`. 'none' joins no group.
         cfg: The config. `env_cfg.dist_cfg` has options of the group, such as `backend`
-            and `timeout`, seconds.
+            and `timeout`, seconds. `heartbeat` there is the number of seconds for which a
+            process may be silent before the others end. Default: 30. None is for ever.
 
     Raises:
         ValueError: If a variable of the launcher is not set.
+        OSError: If the port is in use.
     """
     if launcher == 'none' or torch.distributed.is_initialized():
         return
@@ -68,8 +79,47 @@ def init_processes(launcher: str, cfg: Config) -> None:
         torch.cuda.set_device(int(local_rank))
     else:
         backend = 'gloo'
-    torch.distributed.init_process_group(backend, **options)
+    heartbeat = options.pop('heartbeat', HEARTBEAT)
+    _end_with_launcher()
+    try:
+        torch.distributed.init_process_group(backend, **options)
+    except DistNetworkError as error:
+        raise OSError(
+            f'the processes cannot meet at {os.environ["MASTER_ADDR"]}, port '
+            f'{os.environ["MASTER_PORT"]} ({str(error).splitlines()[0]}). If the port is '
+            'in use by another training, give another one: PORT=29501 for '
+            'tools/dist_train.sh, MASTER_PORT=29501 for other launchers'
+        ) from error
     cfg.launcher = launcher
+    if heartbeat is not None and get_world_size() > 1:
+        _HEARTS.append(Heartbeat(int(rank), int(world_size), heartbeat))
+
+
+_HEARTS: list[Heartbeat] = []
+
+
+def _end_with_launcher() -> None:
+    """Let Linux send SIGTERM to this process when its launcher ends in any way."""
+    if sys.platform == 'linux':
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it ended in between
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def leaving_processes() -> Iterator[None]:
+    """Context manager. Call `leave_processes` when a program's `main` has ended well.
+
+    An interrupted training has ended well, too. After an error, the other processes may not
+    come to their end, so none waits for them.
+    """
+    try:
+        yield
+    except SystemExit:
+        leave_processes()
+        raise
+    leave_processes()
 
 
 def leave_processes() -> None:
@@ -82,6 +132,9 @@ def leave_processes() -> None:
     then destroy the group.
     """
     if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        while _HEARTS:
+            _HEARTS.pop().end()
         gc.collect()
         torch.distributed.destroy_process_group()
 

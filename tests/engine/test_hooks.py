@@ -7,13 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import build, cgh
-from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.optim import CosineAnnealingLR
-from mmengine.runner import get_priority
 from torch import nn
 
-from mmlogo.engine.hooks import ClockHook, ThroughputHook, average_statistics
+from mmlogo.engine.hooks import ClockHook, ThroughputHook
 from mmlogo.engine.hooks.start_report import refuse_spent_schedules
 
 
@@ -37,25 +35,6 @@ def test_parts_hear_where_the_training_stands():
         hook.before_train_iter(runner(model, iteration), batch_idx=0)
         assert (clock.iteration, clock.update) == (iteration, update)
         assert clock.epoch == iteration / 7
-
-
-@pytest.mark.parametrize(
-    ('by_epoch', 'iteration', 'times'),
-    [(True, 3, 0), (True, 21, 0), (False, 3, 0), (False, 4, 1), (False, 21, 1)],
-)
-def test_statistics_are_averaged_where_a_checkpoint_is_saved(
-    by_epoch, iteration, times, monkeypatch
-):
-    model, averaged = nn.BatchNorm2d(1), []
-    monkeypatch.setattr(average_statistics, 'average_statistics', averaged.append)
-    run = runner(model, iteration - 1)  # MMEngine counts when the hooks are done
-    run.hooks = [CheckpointHook(interval=4, by_epoch=by_epoch)]
-    hook = average_statistics.AverageStatisticsHook()
-    assert get_priority(hook.priority) < get_priority(CheckpointHook.priority)
-    hook.after_train_iter(run, 0)
-    assert averaged == [model] * times
-    hook.after_train_epoch(run)
-    assert averaged == [model] * (times + 1)
 
 
 @pytest.mark.parametrize(

@@ -44,17 +44,17 @@ class Identity(nn.Module):
 
 @pytest.mark.parametrize('training', [True, False])
 def test_a_model_is_evaluated_and_goes_on_in_the_mode_it_had(training, monkeypatch):
-    """And with rank 0's BatchNorm statistics, those of the checkpoint, for all features."""
+    """And with the mean of BatchNorm's statistics, as in a checkpoint, for all features."""
     shared = []
 
     @contextmanager
-    def broadcast(module):
+    def averaged(module):
         assert module is model
         shared.append('begun')
         yield
         shared.append(f'ended after {len(model.asked)}')
 
-    monkeypatch.setattr(knn_loop, 'broadcast_statistics', broadcast)
+    monkeypatch.setattr(knn_loop, 'averaged_statistics', averaged)
     batch = dict(
         inputs=torch.eye(2),
         gt_label=torch.tensor([0, 1]),

@@ -156,7 +156,7 @@ class TestResume:
 
     def test_auto_starts_anew(self, cfg):
         launch.set_resume(cfg, 'auto')
-        assert cfg.resume
+        assert not cfg.resume
         assert cfg.load_from is None
 
     def test_from_a_path(self, cfg, tmp_path):

@@ -35,7 +35,7 @@ from mmlogo.evaluation import Features, KNNMetric, assemble
 from mmlogo.models.parts.gather import gather_batch, own_rows
 from mmlogo.models.parts.norms import AllReduceBN
 from mmlogo.models.parts.shuffle import shuffled
-from mmlogo.models.parts.statistics import average_statistics, broadcast_statistics
+from mmlogo.models.parts.statistics import averaged_statistics
 from mmlogo.registry import MODELS
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,9 @@ def train(cfg: dict, resumed: int | None = None) -> dict:
     log, gradients = [], {}
     for step in range(STEPS):
         if step == resumed:
-            average_statistics(model)
+            with averaged_statistics(model):  # of a checkpoint
+                saved = {k: v.clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(saved)
             for value in model.state_dict().values():
                 broadcast(value)
         index = torch.arange(step * N, (step + 1) * N)
@@ -164,14 +166,14 @@ def parts() -> dict:
 
 
 def statistics_of_knn() -> Tensor:
-    """BatchNorm per process: what k-NN uses is rank 0's, as in the checkpoint.
+    """BatchNorm per process: what k-NN uses is the mean, as in the checkpoint.
 
     And afterwards each rank trains on with its own.
     """
     norm = nn.BatchNorm2d(1)
     own = get_dist_info()[0] + 3.0
     norm.running_mean.fill_(own)
-    with broadcast_statistics(nn.Sequential(norm)):
+    with averaged_statistics(nn.Sequential(norm)):
         inside = norm.running_mean.clone()
     assert norm.running_mean.item() == own
     return inside

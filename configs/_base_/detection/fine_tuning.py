@@ -14,7 +14,14 @@ optim_wrapper = dict(
 )
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=5000, max_keep_ckpts=2),
+    checkpoint=dict(
+        type='mmlogo.DurableCheckpointHook',
+        by_epoch=False,
+        interval=5000,
+        max_keep_ckpts=2,
+    ),
+    finite=dict(type='FiniteHook', _scope_='mmlogo'),
+    interrupt=dict(type='InterruptHook', _scope_='mmlogo'),
     pretrained=dict(type='PretrainedHook', _scope_='mmlogo'),
     provenance=dict(type='ProvenanceHook', _scope_='mmlogo'),
     throughput=dict(type='ThroughputHook', _scope_='mmlogo'),

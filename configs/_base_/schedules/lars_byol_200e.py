@@ -10,5 +10,5 @@ param_scheduler = [
     dict(type='WarmUpLR', end=10, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=10, eta_min=0.0, by_epoch=True),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=10)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=200, val_interval=10)
 auto_scale_lr = dict(enable=False, base_batch_size=1024)

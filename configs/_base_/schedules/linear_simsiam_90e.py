@@ -6,5 +6,5 @@ optim_wrapper = dict(
     optimizer=dict(type='LARS', lr=1.6, momentum=0.9, weight_decay=0.0, eta=0.001),
 )
 param_scheduler = dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=True)
-train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=10)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=90, val_interval=10)
 auto_scale_lr = dict(enable=False, base_batch_size=4096)

@@ -7,5 +7,5 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr=1e-4)}),
 )
 param_scheduler = dict(type='MultiStepLR', milestones=[30, 40], gamma=0.1, by_epoch=True)
-train_cfg = dict(by_epoch=True, max_epochs=50, val_interval=10)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=50, val_interval=10)
 auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -12,5 +12,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, end=5, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=5, eta_min=0.0, convert_to_iter_based=True),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=10)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=200, val_interval=10)
 auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -1,9 +1,12 @@
 """Hooks of training runs, one per file."""
 
-from mmlogo.engine.hooks.average_statistics import AverageStatisticsHook
 from mmlogo.engine.hooks.bad_samples import BadSamplesHook
+from mmlogo.engine.hooks.bounded_log import BoundedLogHook
+from mmlogo.engine.hooks.checkpoint import DurableCheckpointHook
 from mmlogo.engine.hooks.clock import ClockHook
 from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook
+from mmlogo.engine.hooks.finite import FiniteHook, NotFiniteError
+from mmlogo.engine.hooks.interrupt import InterruptHook
 from mmlogo.engine.hooks.online_probe import OnlineProbeHook
 from mmlogo.engine.hooks.pretrained import PretrainedHook
 from mmlogo.engine.hooks.progress import ProgressHook
@@ -15,11 +18,15 @@ from mmlogo.engine.hooks.throughput import ThroughputHook
 from mmlogo.engine.hooks.validate_first import ValidateFirstHook
 
 __all__ = [
-    'AverageStatisticsHook',
     'BadSamplesHook',
+    'BoundedLogHook',
     'ClockHook',
     'CollapseError',
     'CollapseHook',
+    'DurableCheckpointHook',
+    'FiniteHook',
+    'InterruptHook',
+    'NotFiniteError',
     'OnlineProbeHook',
     'PretrainedHook',
     'ProgressHook',

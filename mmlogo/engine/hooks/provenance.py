@@ -29,8 +29,9 @@ class ProvenanceHook(Hook):
     Tables of results are made from these records. A start has command, commit, seed,
     hardware and versions. An end has epochs, iterations, the seconds of wall clock and of
     processor time of this process, and the number of bad images that were replaced
-    (`BadSamplesHook` lists them). A test has what a start has, and the name of the
-    checkpoint. The `meta` of every checkpoint has commit and version, too.
+    (`BadSamplesHook` lists them). 'interrupted' is the end that a signal caused. A test has
+    what a start has, and the name of the checkpoint. The `meta` of every checkpoint has
+    commit and version, too.
     """
 
     _commit: str | None = None
@@ -46,11 +47,16 @@ class ProvenanceHook(Hook):
         self._begin(runner, 'test', checkpoint=Path(runner._load_from or '').name)
 
     def after_train(self, runner) -> None:
+        self._end(runner, event='end', iteration=runner.iter)
+
+    def after_interrupt(self, runner, cause: str) -> None:
+        self._end(runner, event='interrupted', iteration=runner.iter + 1, cause=cause)
+
+    def _end(self, runner, **what: object) -> None:
         self._append(
             runner,
-            event='end',
+            **what,
             epoch=runner.epoch,
-            iteration=runner.iter,
             seconds=round(time.monotonic() - self._clock, 1),
             cpu_seconds=round(time.process_time() - self._processor, 1),
             bad_samples=len(listed(runner.work_dir, runner.timestamp)),

@@ -11,8 +11,7 @@ from mmlogo.models.parts.regressor import Regressor
 from mmlogo.models.parts.representative import Representative
 from mmlogo.models.parts.shuffle import shuffled
 from mmlogo.models.parts.statistics import (
-    average_statistics,
-    broadcast_statistics,
+    averaged_statistics,
     frozen_statistics,
     refit_statistics,
     restored_statistics,
@@ -32,8 +31,7 @@ __all__ = [
     'Representative',
     'SplitBatchNorm2d',
     'Teacher',
-    'average_statistics',
-    'broadcast_statistics',
+    'averaged_statistics',
     'call_frozen',
     'frozen_statistics',
     'refit_statistics',

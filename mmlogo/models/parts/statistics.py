@@ -1,4 +1,4 @@
-"""BatchNorm's running statistics: frozen, restored, refit, averaged, broadcast.
+"""BatchNorm's running statistics: frozen, restored, refit, averaged.
 
 Evaluation and export normalise with running statistics, so it matters what they followed.
 """
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.dist import broadcast, get_world_size
-from torch import nn
+from mmengine.dist import get_world_size
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlogo.models.parts.gather import process_mean
@@ -82,23 +82,32 @@ def refit_statistics(*modules: nn.Module) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def broadcast_statistics(*modules: nn.Module) -> Iterator[None]:
-    """Context manager. Every process has rank 0's running statistics inside it.
+def averaged_statistics(*modules: nn.Module) -> Iterator[None]:
+    """Context manager. Running statistics are their mean over all processes inside it.
 
-    These are the ones in a checkpoint. On exit every process has its own again.
+    If BatchNorm normalises per process, every process has running statistics of its own,
+    and those of one alone would not be worth saving or evaluating. On exit every process
+    has its own again, so a training does not depend on when it is saved.
     """
-    with restored_statistics(*modules) as norms:
-        for norm in norms:
-            for buffer in norm.buffers():
-                broadcast(buffer)
+    if get_world_size() == 1:
+        yield
+        return
+    with restored_statistics(*modules):
+        running = list(running_statistics(*modules).values())
+        if running:
+            with torch.no_grad():
+                for mine, mean in zip(running, process_mean(running), strict=True):
+                    mine.copy_(mean)
         yield
 
 
-@torch.no_grad()
-def average_statistics(*modules: nn.Module) -> None:
-    """Replace running statistics by their mean over all processes."""
-    norms = batch_norms(*modules)
-    running = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
-    if get_world_size() > 1 and running:
-        for mine, mean in zip(running, process_mean(running), strict=True):
-            mine.copy_(mean)
+def running_statistics(*modules: nn.Module) -> dict[str, Tensor]:
+    """Return the running means and variances of every BatchNorm, by their names."""
+    return {
+        f'{place}.{name}.{key}': value
+        for place, module in enumerate(modules)
+        for name, part in module.named_modules()
+        if isinstance(part, _BatchNorm)
+        for key, value in part.named_buffers(recurse=False)
+        if value.is_floating_point()
+    }

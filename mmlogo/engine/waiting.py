@@ -1,0 +1,129 @@
+"""Waits for batches, and says which worker process is to blame if none comes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar('T')
+STOPPED_AFTER = 5.0  # seconds after which a stopped worker counts as the cause
+_EVERY = 0.5  # seconds between two looks
+
+
+class LoaderError(RuntimeError):
+    """A batch did not come."""
+
+
+def watched(batches: Iterable[T], patience: float) -> Iterator[T]:
+    """Yield batches, and end the process if one does not come in time.
+
+    A worker process can hang in a read, or be stopped. torch waits for it for ever, also
+    when it is told to give up, because it then waits for the worker's end. So the process
+    kills its workers and ends itself with code 1, after it has said why.
+
+    Args:
+        batches: The batches.
+        patience: Seconds to wait for a batch. A worker that is stopped is noticed after
+            5 seconds.
+
+    Raises:
+        LoaderError: If a worker has died.
+    """
+    watch = _Watch(patience)
+    iterator = iter(batches)
+    try:
+        while True:
+            try:
+                with watch:
+                    batch = next(iterator)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                raise _explained(error) from error
+            yield batch
+    finally:
+        watch.end()
+
+
+class _Watch:
+    """A thread that looks at the workers while the main thread waits for a batch."""
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.since: float | None = None
+        self.ended = threading.Event()
+        threading.Thread(target=self._look, name='batches', daemon=True).start()
+
+    def __enter__(self) -> None:
+        self.since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.since = None
+
+    def end(self) -> None:
+        self.ended.set()
+
+    def _look(self) -> None:
+        last = time.monotonic()
+        while not self.ended.wait(_EVERY):
+            now, since = time.monotonic(), self.since
+            if now - last > 10 * _EVERY and since is not None:
+                self.since = now  # this process was stopped itself
+            last = now
+            if self.since is None or since is None:
+                continue
+            waited = now - since
+            stopped = [p.pid for p in multiprocessing.active_children() if _stopped(p.pid)]
+            if stopped and waited > STOPPED_AFTER:
+                _leave(
+                    f'waited {waited:.0f} s for a batch while worker {stopped[0]} of the '
+                    'data loader is stopped (state T). Something sent it SIGSTOP; start '
+                    'again with --resume'
+                )
+            if waited > self.patience:
+                _leave(
+                    f'waited {waited:.0f} s for a batch, and train_cfg.patience is '
+                    f'{self.patience:g} s. A worker hangs, perhaps in a read from a disk '
+                    'or a network. Check the storage, or raise train_cfg.patience, and '
+                    'start again with --resume'
+                )
+
+
+def _stopped(pid: int | None) -> bool:
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in 'Tt'
+
+
+def _leave(why: str) -> None:
+    """End this process and its workers. The main thread may wait for ever."""
+    print(f'\nLoaderError: {why}', file=sys.stderr, flush=True)
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL)
+    os._exit(1)
+
+
+def _explained(error: RuntimeError) -> RuntimeError:
+    text = str(error)
+    if 'shared memory' in text or 'shm' in text or 'Bus error' in text:
+        return LoaderError(
+            f'a worker has no room in shared memory ({text.splitlines()[0]}). Enlarge '
+            '/dev/shm, in Docker with --shm-size=8g, or take fewer workers with '
+            '--cfg-options train_dataloader.num_workers=0'
+        )
+    if 'DataLoader worker' in text:
+        return LoaderError(
+            f'{text.splitlines()[0]} If it was killed, the machine may have been out of '
+            'memory: take fewer workers or smaller batches, and start again with --resume'
+        )
+    return error

@@ -1,0 +1,216 @@
+"""Workers, processes and launchers that die, sleep or stop: an error, never a wait for ever."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+from lab import Lab, interrupted, outcome, wait
+from mmengine.runner import Runner
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('dead')
+
+
+def at_iteration(number: int, act: Callable[[Runner], object]) -> None:
+    """Let this process do something before an iteration."""
+    call_hook = Runner.call_hook
+
+    def acted(self, name: str, **kwargs) -> None:
+        if name == 'before_train_iter' and self.iter + 1 == number:
+            act(self)
+        call_hook(self, name, **kwargs)
+
+    Runner.call_hook = acted  # type: ignore[method-assign]
+
+
+def children() -> list[int]:
+    me = os.getpid()
+    text = Path(f'/proc/{me}/task/{me}/children').read_text()
+    return [int(pid) for pid in text.split()]
+
+
+def since(file: Path) -> float:
+    return time.time() - float(file.read_text())
+
+
+@pytest.mark.parametrize(
+    ('number', 'most', 'says'),
+    [
+        (signal.SIGKILL, 12, r'killed by signal'),
+        (signal.SIGSTOP, 12, 'is stopped (state T)'),
+    ],
+)
+def test_a_worker_that_dies_or_stops_ends_the_training(
+    number, most, says, folder, tmp_path
+):
+    lab = Lab(folder, workers=1)
+    mark = tmp_path / 'mark'
+
+    def disturb() -> None:
+        def act(runner: Runner) -> None:
+            os.kill(children()[0], number)
+            mark.write_text(str(time.time()))
+
+        at_iteration(7, act)
+
+    (pid,) = lab.train(tmp_path / 'w', first=disturb)
+    assert wait(pid) == 1
+    assert since(mark) < most
+    log = (tmp_path / 'w' / 'log_0.txt').read_text()
+    assert 'LoaderError: ' in log
+    assert says in log
+    assert '--resume' in log
+    assert lab.finish(tmp_path / 'w', '--resume') == [0]
+    assert lab.undisturbed().differs(outcome(tmp_path / 'w')) == []
+
+
+def test_a_worker_that_sleeps_ends_the_training(folder, tmp_path):
+    lab = Lab(folder / 'sleep', text='train_cfg["patience"] = 2.0\n')
+    mark = tmp_path / 'mark'
+
+    def disturb() -> None:
+        from mmlogo.datasets import InMemoryCIFAR10
+
+        read = InMemoryCIFAR10.__getitems__
+
+        def slow(self, indices):
+            if indices[0].epoch == 1:
+                mark.write_text(str(time.time()))
+                time.sleep(60)
+            return read(self, indices)
+
+        InMemoryCIFAR10.__getitems__ = slow
+
+    (pid,) = lab.train(tmp_path / 'w', first=disturb)
+    assert wait(pid) == 1
+    assert since(mark) < 6
+    log = (tmp_path / 'w' / 'log_0.txt').read_text()
+    assert 'train_cfg.patience is 2 s. A worker hangs' in log
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+@pytest.mark.parametrize(
+    ('number', 'most', 'says'),
+    [
+        (signal.SIGKILL, 5, 'Connection closed by peer'),
+        (signal.SIGSTOP, 9, 'has been silent for'),  # heartbeat=4
+    ],
+)
+def test_a_process_that_dies_or_stops_ends_the_others(
+    rank, number, most, says, folder, tmp_path
+):
+    lab = Lab(folder, ranks=2)
+    mark = tmp_path / 'mark'
+
+    def disturb() -> None:
+        def act(runner: Runner) -> None:
+            if os.environ['RANK'] == str(rank):
+                mark.write_text(str(time.time()))
+                os.kill(os.getpid(), number)
+
+        at_iteration(7, act)
+
+    pids = lab.train(tmp_path / 'w', first=disturb)
+    try:
+        assert wait(pids[1 - rank], 30) == 1
+        assert since(mark) < most
+    finally:
+        os.kill(pids[rank], signal.SIGKILL)
+        os.waitpid(pids[rank], 0)
+    log = (tmp_path / 'w' / f'log_{1 - rank}.txt').read_text()
+    assert says in log or 'the process of rank 0 has ended' in log or 'reset' in log
+    assert lab.finish(tmp_path / 'w', '--resume') == [0, 0]
+    assert lab.undisturbed().differs(outcome(tmp_path / 'w')) == []
+
+
+def test_a_second_signal_ends_at_once(folder, tmp_path):
+    lab = Lab(folder)
+    wrong = interrupted(lab, tmp_path / 'w', ['SIGTERM', 'SIGINT'], 7)
+    assert wrong[0].startswith(f'exit codes {[128 + signal.SIGINT]}')
+    assert not list((tmp_path / 'w').glob('iter_7.pth'))
+
+
+@pytest.mark.parametrize(
+    ('number', 'code'), [(signal.SIGKILL, -9), (signal.SIGUSR1, 75), (signal.SIGTERM, 75)]
+)
+def test_the_launcher_takes_its_processes_with_it(number, code, folder, tmp_path):
+    """And they have saved: a killed launcher is a signal to them."""
+    lab = Lab(folder, ranks=2)
+    words = ('--data-root', lab.tree, '--work-dir', tmp_path / 'w')
+    run = subprocess.Popen(
+        [ROOT / 'tools' / 'dist_train.sh', lab.config, '2', *map(str, words)],
+        env=os.environ | dict(PYTHON=sys.executable, PYTHONPATH=str(ROOT)),
+        stdout=(tmp_path / 'log').open('w'),
+        stderr=subprocess.STDOUT,
+    )
+    end = time.monotonic() + 100
+    while 'Saving checkpoint at 2 iter' not in (tmp_path / 'log').read_text():
+        assert time.monotonic() < end, (tmp_path / 'log').read_text()
+        time.sleep(0.1)
+    run.send_signal(number)
+    assert run.wait(60) == code, (tmp_path / 'log').read_text()
+    end = time.monotonic() + 15
+    while f'--work-dir {tmp_path / "w"}' in commands():
+        assert time.monotonic() < end, commands()
+        time.sleep(0.1)
+    log = (tmp_path / 'log').read_text()
+    assert 'is saved; go on with --resume' in log
+    events = [line for line in (tmp_path / 'w' / 'runs.jsonl').read_text().splitlines()]
+    assert '"event": "interrupted"' in events[-1]
+    assert lab.finish(tmp_path / 'w', '--resume') == [0, 0]
+    assert lab.undisturbed().differs(outcome(tmp_path / 'w')) == []
+
+
+def commands() -> str:
+    found = []
+    for path in Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            found.append(path.read_text().replace('\0', ' '))
+        except OSError:
+            continue
+    return '\n'.join(found)
+
+
+def test_a_port_in_use_is_said(tmp_path):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(('', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = subprocess.run(
+            [ROOT / 'tools' / 'dist_train.sh', 'none.py', '2'],
+            env=os.environ | dict(PYTHON=sys.executable, PORT=str(port)),
+            capture_output=True,
+            text=True,
+        )
+    assert run.returncode == 1
+    assert f'port {port} of this machine is in use' in run.stderr
+    assert 'leave PORT out' in run.stderr
+
+
+def test_the_launcher_knows_what_its_processes_know():
+    from mmlogo.engine import interrupts
+
+    spec = (ROOT / 'tools' / 'processes.py').read_text()
+    assert f'EXIT_CODE = {interrupts.EXIT_CODE}\n' in spec
+    assert f'SAVED = {interrupts.SAVED!r}\n' in spec
+
+
+def test_signals_at_any_step(folder, tmp_path):
+    lab = Lab(folder, 'moco_logo_r18_cifar10', workers=2)
+    step = random.Random(1).randint(2, 14)
+    assert interrupted(lab, tmp_path / 'w', ['SIGINT'], step) == []
