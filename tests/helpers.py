@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import struct
 import sys
+import zlib
 from functools import partial
 from pathlib import Path
 
 import modelindex
+import numpy as np
 import torch
 from matplotlib.colors import to_hex
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
+from PIL import Image
 from torch import nn
 
 from mmlogo.models.parts.clock import Clock, Clocked
@@ -359,8 +364,8 @@ def write_config(folder: Path, name: str, base: str, text: str = '') -> Path:
     return path
 
 
-def tool(name: str, *words: object) -> None:
-    """Run tools/NAME in this process, as if in one of its own.
+def tool(name: str, *words: object) -> int | None:
+    """Run tools/NAME in this process, as if in one of its own. Return its status.
 
     MMEngine keeps loggers and visualizers under a run's name, which is of its second: a
     second run in the same one would write into the first's files.
@@ -372,7 +377,7 @@ def tool(name: str, *words: object) -> None:
     spec.loader.exec_module(module)
     argv, sys.argv = sys.argv, [name, *map(str, words)]
     try:
-        module.main()
+        return module.main()
     finally:
         sys.argv = argv
 
@@ -416,6 +421,34 @@ def outlines(figure):
         if boxes:
             found.append(boxes)
     return found
+
+
+def bomb(side: int = 30000) -> bytes:
+    """A PNG of 70 bytes whose header says side x side pixels. It has no pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        sum_ = zlib.crc32(kind + data)
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', sum_)
+
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0))
+    data = chunk(b'IDAT', zlib.compress(b''))
+    return b'\x89PNG\r\n\x1a\n' + header + data + chunk(b'IEND', b'')
+
+
+def half_a_jpeg() -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, 'JPEG')
+    return file.getvalue()[: len(file.getvalue()) // 2]
+
+
+# What is wrong with a file -> its name, content and what the error says.
+BAD = {
+    'empty': ('bad.jpg', b'', 'the file is empty'),
+    'half': ('bad.jpg', half_a_jpeg(), 'damaged or cut off'),
+    'text': ('bad.jpg', b'not an image', r"begins with b'not an image'"),
+    'bomb': ('bad.png', bomb(), '30000 x 30000 pixels, more than max_pixels=178956970'),
+}
 
 
 def read_model_index(folder: Path) -> modelindex.models.ModelIndex.ModelIndex:

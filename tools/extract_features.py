@@ -23,6 +23,7 @@ from mmlogo import launch
 from mmlogo.checkpoints.export import sha256
 from mmlogo.config import load_config
 from mmlogo.datasets.listed import names_of
+from mmlogo.launch.checks import datasets_of
 from mmlogo.launch.lint import check_keys
 
 ENDINGS = ('.npz', '.safetensors')
@@ -72,7 +73,7 @@ def read_folder(folder: str, size: int, batch_size: int) -> dict:
         sampler=dict(type='EpochSampler', shuffle=False),
         collate_fn=dict(type='collate_batch'),
         dataset=dict(
-            type='CustomDataset',
+            type='ImageFolder',
             data_root=folder,
             with_label=False,
             pipeline=[
@@ -99,6 +100,10 @@ def prepare(cfg: Config, args: argparse.Namespace) -> None:
                 'give a --folder'
             )
         cfg.test_dataloader.batch_size = args.batch_size
+    for dataset in datasets_of(cfg):
+        # The features of a substitute would stand under the name of a bad file.
+        if 'bad_samples' in dataset:
+            dataset['bad_samples'] = 'raise'
     for part in ('train', 'val'):  # other data sets need not exist
         for name in ('dataloader', 'cfg', 'evaluator'):
             cfg[f'{part}_{name}'] = None

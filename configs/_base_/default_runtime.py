@@ -16,6 +16,7 @@ default_hooks = dict(
     interrupt=dict(type='InterruptHook'),
     start=dict(type='StartReportHook'),
     provenance=dict(type='ProvenanceHook'),
+    bad_samples=dict(type='BadSamplesHook'),
     online_probe=dict(type='OnlineProbeHook'),
     collapse=dict(type='CollapseHook'),
     throughput=dict(type='ThroughputHook'),

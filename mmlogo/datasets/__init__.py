@@ -1,6 +1,7 @@
 """Data sets, and the sampler that gives every sample its seeds."""
 
 from mmlogo.datasets.coco_masks import CocoMasks
+from mmlogo.datasets.image_folder import ImageFolder, ImageNet
 from mmlogo.datasets.imagenet100 import ImageNet100
 from mmlogo.datasets.in_memory import (
     InMemoryCIFAR10,
@@ -16,6 +17,8 @@ from mmlogo.datasets.sampler import EpochSampler
 __all__ = [
     'CocoMasks',
     'EpochSampler',
+    'ImageFolder',
+    'ImageNet',
     'ImageNet100',
     'InMemoryCIFAR10',
     'InMemoryCIFAR100',

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpretrain.datasets import CustomDataset
-
+from mmlogo.datasets.image_folder import ImageFolder
 from mmlogo.registry import DATASETS
 
 # The 100 classes of CMC (Tian et al., ECCV 2020), which LoGo uses too. There are other
@@ -35,7 +34,7 @@ CMC_CLASSES = (
 
 
 @DATASETS.register_module()
-class ImageNet100(CustomDataset):
+class ImageNet100(ImageFolder):
     """The images of `data_root/split/<wnid>/*` whose wnid is in `wnids`.
 
     Args:
@@ -44,9 +43,11 @@ class ImageNet100(CustomDataset):
         wnids: WordNet ids. Labels follow their sorted order. Default: the 100 classes of
             CMC.
         pipeline: Configs of transforms. Default: none.
+        bad_samples, max_bad: What happens to bad images, as in `ImageFolder`.
 
     Raises:
         FileNotFoundError: If class folders are missing. The message names the first one.
+        ValueError, BadImage: As `ImageFolder` raises them.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class ImageNet100(CustomDataset):
         split: str = 'train',
         wnids: tuple[str, ...] = CMC_CLASSES,
         pipeline: Sequence = (),
+        bad_samples: str = 'raise',
+        max_bad: float = 0.01,
     ) -> None:
         folder = Path(data_root).expanduser() / split
         missing = [wnid for wnid in wnids if not (folder / wnid).is_dir()]
@@ -70,6 +73,8 @@ class ImageNet100(CustomDataset):
             data_root=str(Path(data_root).expanduser()),
             data_prefix=split,
             pipeline=pipeline,
+            bad_samples=bad_samples,
+            max_bad=max_bad,
         )
 
     def _find_samples(self) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from mmlogo.registry import DATASETS, FUNCTIONS
+from mmlogo.views.header import check_header
 from mmlogo.views.seeds import SeededIndex, pack_seeds
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
@@ -132,8 +133,8 @@ def read_tree(
 
     Raises:
         FileNotFoundError: If there is no image.
-        OSError: If a file is no image or has another size. The message names the file and
-            its index.
+        OSError: If a file is no image, is too large to be decoded, or has another size. The
+            message names the file and its index.
     """
     classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
     files = [
@@ -150,8 +151,13 @@ def read_tree(
     images: Tensor | None = None
     for index, (path, _) in enumerate(files):
         try:
-            image = torchvision.io.decode_image(str(path), torchvision.io.ImageReadMode.RGB)
-        except RuntimeError as error:
+            data = path.read_bytes()
+            check_header(data)
+            image = torchvision.io.decode_image(
+                torch.frombuffer(bytearray(data), dtype=torch.uint8),
+                torchvision.io.ImageReadMode.RGB,
+            )
+        except (OSError, RuntimeError) as error:
             raise OSError(
                 f'cannot read image {path} (sample {index}): {error}; '
                 'replace or remove the file'
@@ -163,7 +169,7 @@ def read_tree(
             raise OSError(
                 f'{path} (sample {index}) is {tuple(image.shape[1:])} pixels and the '
                 f'others are {tuple(images.shape[2:])}; images held in memory share '
-                'one size: use CustomDataset with MultiCrop for a mixed folder'
+                'one size: use ImageFolder with MultiCrop for a mixed folder'
             )
         images[index] = image
     assert images is not None

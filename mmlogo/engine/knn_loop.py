@@ -108,7 +108,8 @@ class KNNLoop(BaseLoop):
         Args:
             dataloader: The loader.
             metrics: Metrics whose features are extracted.
-            report: With True, call the hooks before and after every batch.
+            report: With True, call the hooks before and after every batch. With False, as
+                for a bank, call only the hooks' `before_bank_iter`.
 
         Raises:
             ValueError: If the loader has no batch on this process.
@@ -119,6 +120,8 @@ class KNNLoop(BaseLoop):
         for idx, data in enumerate(dataloader):
             if report:
                 self._hook('before', idx, data)
+            else:  # not a stage of MMEngine; BadSamplesHook has it
+                self.runner.call_hook('before_bank_iter', batch_idx=idx, data_batch=data)
             # CUDA's default is float16, whose range may be too small for features.
             with autocast(enabled=self.fp16, dtype=torch.bfloat16):
                 features = extract(model, data, parts, labelled)

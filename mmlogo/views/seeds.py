@@ -23,6 +23,7 @@ NOISE_STREAM = 1 << 16
 SHUFFLE_STREAM = 1 << 17
 ORDER_STREAM = 1 << 18  # the order of an epoch; only sample 0 uses it
 CHOICE_STREAM = 1 << 19
+SUBSTITUTE_STREAM = 1 << 20  # which image takes the place of a bad one
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine import fileio
 from torchvision.transforms.v2.functional import resized_crop
 
 from mmlogo.registry import TRANSFORMS
 from mmlogo.views.draw import draw_all_boxes
+from mmlogo.views.header import MAX_PIXELS, BadImage, check_header
 from mmlogo.views.seeds import pack_seeds
 from mmlogo.views.spec import ViewSpec, parse_views
 
@@ -20,26 +23,53 @@ class LoadImage(LoadImageFromFile):
     """Load an image in RGB with mmcv. Errors name the file and the sample's index.
 
     Args:
+        max_pixels: Largest number of pixels of an image. The file's header says it, so a
+            larger image is not decoded. Default: 178,956,970, PIL's own limit. None
+            decodes any image, also one whose header PIL cannot read.
         args, kwargs: Arguments of mmcv's `LoadImageFromFile`.
 
     Raises:
-        OSError: If the file is missing, empty or no image.
+        BadImage: An OSError. If the file is missing, empty, too large or no image.
+        ValueError: If `max_pixels` is below 1.
     """
 
+    def __init__(self, *args, max_pixels: int | None = MAX_PIXELS, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if max_pixels is not None and max_pixels < 1:
+            raise ValueError(f'max_pixels={max_pixels}, but it must be >= 1 or None')
+        self.max_pixels = max_pixels
+
     def transform(self, results: dict) -> dict:
+        path, index = results['img_path'], results.get('sample_idx')
         try:
-            loaded = super().transform(results)
-            if loaded is None or loaded.get('img') is None:
-                raise ValueError('the decoder returned nothing')
+            image = self.read(path)
         except Exception as error:
-            index = results.get('sample_idx')
-            raise OSError(
-                f'cannot read image {results.get("img_path")!r} (sample '
-                f'{index if index is None else int(index)}): '
-                f'{type(error).__name__}: {error}; replace or remove the file'
+            where = '' if index is None else f' (sample {int(index)})'
+            raise BadImage(
+                f'cannot read image {path!r}{where}: {reason(error)}; every file with the '
+                'ending of an image must be one: replace or remove the file'
             ) from error
-        loaded['img'] = np.ascontiguousarray(loaded['img'][..., ::-1])  # BGR to RGB
-        return loaded
+        shape = image.shape[:2]
+        return {**results, 'img': image, 'img_shape': shape, 'ori_shape': shape}
+
+    def read(self, path: str) -> np.ndarray:
+        """Return the image (H, W, 3) RGB. The file is read once."""
+        if self.file_client_args is None:
+            data = fileio.get(path, backend_args=self.backend_args)
+        else:
+            data = fileio.FileClient.infer_client(self.file_client_args, path).get(path)
+        if self.max_pixels is not None:
+            check_header(data, self.max_pixels)
+        image = mmcv.imfrombytes(data, self.color_type, backend=self.imdecode_backend)
+        if image is None:
+            raise BadImage('its pixels cannot be decoded: it is damaged or cut off')
+        image = np.ascontiguousarray(image[..., ::-1])  # BGR to RGB
+        return image.astype(np.float32) if self.to_float32 else image
+
+
+def reason(error: Exception) -> str:
+    """Return what is wrong with an image, from the error of `LoadImage.read`."""
+    return str(error) if isinstance(error, BadImage) else f'{type(error).__name__}: {error}'
 
 
 @TRANSFORMS.register_module()

@@ -115,7 +115,7 @@ class TestDataRoot:
 
     def test_a_missing_folder_is_named_before_the_start(self):
         cfg = load_config('mmlogo::simsiam_logo_r50_folder.py')
-        with pytest.raises(FileNotFoundError, match='CustomDataset reads data/images'):
+        with pytest.raises(FileNotFoundError, match='ImageFolder reads data/images'):
             launch.check_data_roots(cfg)
 
 

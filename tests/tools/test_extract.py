@@ -193,3 +193,41 @@ def test_a_neck_that_is_not_in_the_checkpoint_is_refused(saved, tiny_tree, tmp_p
     words = (cfg, tmp_path / 'backbone.pth', tmp_path / 'x.npz', '--features', 'neck')
     with pytest.raises(ValueError, match=r'neck\..* is not in it'):
         tool('extract_features', *words, '--folder', tiny_tree / 'test')
+
+
+def test_a_bad_image_is_never_skipped(saved, tiny_tree, tmp_path):
+    """Else the features of another image would have its name."""
+    cfg, checkpoint, _ = saved
+    folder = shutil.copytree(tiny_tree / 'test', tmp_path / 'images')
+    (folder / 'cat' / '6.png').write_bytes(b'')
+    lenient = tmp_path / 'lenient.py'
+    lenient.write_text(f"""
+_base_ = {str(cfg)!r}
+test_dataloader = dict(
+    _delete_=True,
+    batch_size=3,
+    num_workers=0,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    collate_fn=dict(type='collate_batch'),
+    dataset=dict(
+        type='ImageFolder',
+        data_root={str(folder)!r},
+        bad_samples='skip',
+        pipeline=[dict(type='LoadImage'), dict(type='PackImage')],
+    ),
+)
+test_evaluator = [dict(type='RetrievalMetric')]
+""")
+    words = (lenient, checkpoint, '--work-dir', tmp_path / 'w')
+    with pytest.raises(OSError, match=r'cat/6\.png.*the file is empty'):
+        tool(
+            'extract_features',
+            *words[:2],
+            tmp_path / 'x.npz',
+            '--split',
+            'test',
+            *words[2:],
+        )
+    tool('test', *words)
+    (row,) = (tmp_path / 'w' / 'bad_samples.jsonl').read_text().splitlines()
+    assert json.loads(row)['loader'] == 'test'

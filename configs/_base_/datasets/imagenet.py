@@ -1,4 +1,5 @@
-# ImageNet-1k. Workers cut the crops; the device changes the colours.
+# ImageNet-1k. Workers cut the crops; the device changes the colours. A damaged image ends the
+# run; docs/data.md has the other choice.
 data_root = 'data/imagenet'
 # The batch of all processes together; our tools divide it among them. If a config sets
 # `train_dataloader.batch_size`, that is the batch of each process and is used instead.

@@ -1,5 +1,6 @@
 """Hooks of training runs, one per file."""
 
+from mmlogo.engine.hooks.bad_samples import BadSamplesHook
 from mmlogo.engine.hooks.bounded_log import BoundedLogHook
 from mmlogo.engine.hooks.checkpoint import DurableCheckpointHook
 from mmlogo.engine.hooks.clock import ClockHook
@@ -17,6 +18,7 @@ from mmlogo.engine.hooks.throughput import ThroughputHook
 from mmlogo.engine.hooks.validate_first import ValidateFirstHook
 
 __all__ = [
+    'BadSamplesHook',
     'BoundedLogHook',
     'ClockHook',
     'CollapseError',

@@ -16,6 +16,7 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 
 import mmlogo
+from mmlogo.engine.hooks.bad_samples import listed
 from mmlogo.registry import HOOKS
 
 FILE = 'runs.jsonl'
@@ -26,9 +27,10 @@ class ProvenanceHook(Hook):
     """Append a record of every start, end and test to `runs.jsonl` in the work dir.
 
     Tables of results are made from these records. A start has command, commit, seed,
-    hardware and versions. An end has epochs, iterations, and the seconds of wall clock and
-    of processor time of this process. 'interrupted' is the end that a signal caused. A test
-    has what a start has, and the name of the checkpoint. The `meta` of every checkpoint has
+    hardware and versions. An end has epochs, iterations, the seconds of wall clock and of
+    processor time of this process, and the number of bad images that were replaced
+    (`BadSamplesHook` lists them). 'interrupted' is the end that a signal caused. A test has
+    what a start has, and the name of the checkpoint. The `meta` of every checkpoint has
     commit and version, too.
     """
 
@@ -57,6 +59,7 @@ class ProvenanceHook(Hook):
             epoch=runner.epoch,
             seconds=round(time.monotonic() - self._clock, 1),
             cpu_seconds=round(time.process_time() - self._processor, 1),
+            bad_samples=len(listed(runner.work_dir, runner.timestamp)),
         )
 
     def _begin(self, runner, event: str, **more: object) -> None:
