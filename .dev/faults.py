@@ -1,7 +1,7 @@
 """The long part of the fault injections, and the table of docs/reliability.md.
 
-    .dev/faults.py RESULTS [--only NAME ...]     trials to RESULTS/*.json; none is done twice
-    .dev/faults.py RESULTS --write FILE          the table in a Markdown file
+    .dev/faults.py RESULTS [--only NAME ...]    trials to RESULTS/*.json; none is done twice
+    .dev/faults.py RESULTS --write FILE         the table in a Markdown file
 
 Every trial is a real training in processes of its own. On two cores all of it takes about
 forty minutes; it goes on where it stopped.
@@ -59,10 +59,8 @@ def trials(
                         return interrupted(lab, work_dir, [kind], draw.randint(2, 14))
                     return chain_of_kills(lab, work_dir, KILLS, draw, name == 'write')
 
-                yield (
-                    f'{base.partition("_r18")[0]} {workers} workers {ranks} ranks, {number}',
-                    run,
-                )
+                method = base.partition('_r18')[0]
+                yield f'{method} {workers} workers {ranks} ranks, {number}', run
 
 
 def measure(results: Path, names: list[str], chains: int) -> None:
@@ -98,9 +96,8 @@ def table(results: Path) -> str:
         found = record['trials'].values()
         equal = sum(not trial['wrong'] for trial in found)
         each = 1 if name == 'signal' else KILLS
-        rows.append(
-            f'| {text} | {len(found)} | {equal} | {each * len(found)} | {record["commit"]} |'
-        )
+        count = each * len(found)
+        rows.append(f'| {text} | {len(found)} | {equal} | {count} | {record["commit"]} |')
     return '\n'.join(rows)
 
 

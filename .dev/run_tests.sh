@@ -19,5 +19,4 @@ step ruff format --check .
 step mypy
 step lint-imports
 step codespell mmlogo configs tools tests docs README.md CHANGELOG.md CONTRIBUTING.md
-step python .dev/check_configs.py
 step python -m pytest "$@"

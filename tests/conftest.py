@@ -6,13 +6,16 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import mmengine.config.utils
 import numpy as np
 import pytest
 import torch
 from jaxtyping import install_import_hook
 from PIL import Image
 from torch import Tensor
+from yapf.yapflib import yapf_api
 
 from mmlogo.datasets import PhotoTiles
 
@@ -23,6 +26,25 @@ with install_import_hook('mmlogo.models', 'beartype.beartype'):
 # One thread: sums in one order, so that exact comparisons are exact, and tests
 # that run beside each other do not slow each other down.
 torch.set_num_threads(1)
+
+
+def once(function: Callable) -> Callable:
+    """Remember what a function gave for equal arguments."""
+    known: dict[str, Any] = {}
+
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        key = repr((args, kwargs))
+        if key not in known:
+            known[key] = function(*args, **kwargs)
+        return known[key]
+
+    return remembered
+
+
+# A Runner formats the text of its config five times, which takes longer than to build it.
+yapf_api.FormatCode = once(yapf_api.FormatCode)
+# To find one config of mmdet, MMEngine parses the metafiles of all.
+mmengine.config.utils.load = once(mmengine.config.utils.load)
 
 # Big and small structure, saturated and gray: what colour operations differ on.
 PHOTOS = ('astronaut', 'cat', 'coffee', 'camera')

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,19 @@ from helpers import ROOT, read_model_index
 from mmcv.cnn import is_norm
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import (
+    METRICS,
+    MODELS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    init_default_scope,
+)
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from mmlogo.config import configs_folder, load_config, read_config
-from mmlogo.registry import MODELS
+from mmlogo.launch import datasets_of
+from mmlogo.launch.lint import check_keys
 from mmlogo.report.trust import is_known
 
 CONFIGS = sorted(
@@ -25,24 +35,76 @@ CONFIGS = sorted(
 )
 
 
-@pytest.fixture(scope='module')
-def checker():
-    spec = importlib.util.spec_from_file_location('check', ROOT / '.dev/check_configs.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class ValuesOnCPU(TorchFunctionMode):
+    """On the meta device, tensors of given values keep them: constructors read some."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if function in (torch.tensor, torch.linspace):
+            kwargs.setdefault('device', 'cpu')
+        return function(*args, **kwargs)
+
+
+NETWORKS: dict[tuple[str, str], nn.Module] = {}
+
+
+def network(cfg: Config) -> nn.Module:
+    """A config's model with its shapes and without its weights. Do not change it.
+
+    Configs of one model share it. Nobody draws its weights, which takes most of the time.
+    """
+    init_default_scope(cfg.default_scope)  # at the root, so that mmdet's are found too
+    key = cfg.default_scope, repr(cfg.model)
+    if key not in NETWORKS:
+        with torch.device('meta'), ValuesOnCPU():
+            NETWORKS[key] = MODELS.build(cfg.model)
+    return NETWORKS[key]
+
+
+def as_list(value: dict | list | None) -> list:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def check(path: Path) -> None:
+    """Raise what is wrong with a config, and read no data.
+
+    Its keys are compared with the constructors that read them. Its model, pipelines,
+    metrics, optimiser and schedules are built.
+    """
+    cfg = load_config(str(path))
+    check_keys(cfg)
+    model = network(cfg)
+    # a config that only evaluates has none
+    wrapper = cfg.get('optim_wrapper') and build_optim_wrapper(model, cfg.optim_wrapper)
+    for schedule in as_list(cfg.get('param_scheduler')):
+        length = 'max_epochs' if schedule.get('by_epoch', True) else 'max_iters'
+        if length in cfg.train_cfg:
+            schedule.setdefault('end', cfg.train_cfg[length])
+        default_args = dict(optimizer=wrapper, epoch_length=100)
+        PARAM_SCHEDULERS.build(schedule, default_args=default_args)
+    for dataset in datasets_of(cfg):
+        for transform in dataset.get('pipeline', ()):
+            TRANSFORMS.build(transform)
+    for metric in as_list(cfg.get('val_evaluator')) + as_list(cfg.get('test_evaluator')):
+        # mmdet's read their annotations when they are built
+        METRICS.build(metric | (dict(ann_file=None) if 'ann_file' in metric else {}))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_builds_and_every_key_is_read(path, checker):
+def test_builds_and_every_key_is_read(path):
     if path.parent.name == 'detection':
         pytest.importorskip('mmdet', reason="no mmdet; pip install -e '.[detection]'")
-    checker.check(path)
+    check(path)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_opens_with_what_it_is_and_how_to_run_it(path):
     lines = path.read_text().splitlines()
+    assert lines[0].startswith('# ')
     header = '\n'.join(lines[: next(i for i, line in enumerate(lines) if line[:1] != '#')])
     name = path.relative_to(configs_folder()).as_posix()
     assert f'configs/{name}' in header or 'tools/quickstart.sh' in header
@@ -172,22 +234,63 @@ class TestText:
             read_config(tmp_path / 'none.py')
 
 
-def test_a_bad_config_fails_the_check(tmp_path, checker, monkeypatch, capsys):
+FLIP = "dict(type='RandomFlip', prob=2)"
+
+
+@pytest.mark.parametrize(
+    ('change', 'error', 'text'),
+    [
+        (
+            'model = dict(nekc=dict())',
+            ValueError,
+            "(?s)the config has keys that nobody reads.*did you mean 'neck'",
+        ),
+        ('model = dict(backbone=dict(depth=19))', KeyError, 'invalid depth 19'),
+        ('optim_wrapper = dict(optimizer=dict(lr=-1))', ValueError, 'learning rate: -1'),
+        ('param_scheduler = dict(begin=999)', ValueError, 'end should be larger than beg'),
+        (
+            f'train_dataloader = dict(dataset=dict(pipeline=[{FLIP}]))',
+            ValueError,
+            'probs must be float',
+        ),
+        (
+            "val_evaluator = [dict(type='KNNMetric', k=0)]",
+            ValueError,
+            'k=0, but it must be',
+        ),
+    ],
+)
+def test_a_bad_config_fails_the_check(change, error, text, tmp_path):
     bad = tmp_path / 'bad.py'
-    bad.write_text(
-        "# bad\n_base_ = 'mmlogo::simsiam_r18_cifar10.py'\nmodel = dict(nekc=dict())\n"
-    )
-    monkeypatch.setattr(sys, 'argv', ['check_configs', str(bad)])
-    assert checker.main() == 1
-    assert 'FAIL  bad.py: ValueError: the config has keys that nobody reads' in (
-        out := capsys.readouterr().out
-    )
-    assert "did you mean 'neck'" in out
+    bad.write_text(f"# bad\n_base_ = 'mmlogo::simsiam_logo_r50_folder.py'\n{change}\n")
+    with pytest.raises(error, match=text):
+        check(bad)
+
+
+def test_a_network_without_weights_is_the_whole_network():
+    """Its names, shapes and types, what is trained, and what the preprocessor computes."""
+    for name in ('cgh_r18_cifar10', 'simsiam_logo_r18_cifar10'):
+        cfg = load_config(f'mmlogo::{name}.py')
+        hollow, whole = network(cfg), MODELS.build(cfg.model)
+        assert network(load_config(f'mmlogo::{name}.py')) is hollow
+        assert all(x.is_meta for x in hollow.parameters())
+        one, two = hollow.state_dict(), whole.state_dict()
+        assert list(one) == list(two)
+        for key, value in one.items():
+            if isinstance(value, torch.Tensor):
+                assert (value.shape, value.dtype) == (two[key].shape, two[key].dtype), key
+        one, two = dict(hollow.named_parameters()), dict(whole.named_parameters())
+        assert {k: x.requires_grad for k, x in one.items()} == {
+            k: x.requires_grad for k, x in two.items()
+        }
+        for kind in ('mean', 'std'):
+            got, want = (getattr(m.data_preprocessor, kind) for m in (hollow, whole))
+            assert torch.equal(got, want)
 
 
 @pytest.mark.parametrize('schedule', ['moco_100e', 'lewel_50e', 'cgh_100e', 'simsiam_90e'])
 @pytest.mark.parametrize(
-    ('dataset', 'network'),
+    ('dataset', 'encoder'),
     [
         ('cifar10', 'r18_cifar'),
         ('cifar100', 'r18_cifar'),
@@ -197,7 +300,7 @@ def test_a_bad_config_fails_the_check(tmp_path, checker, monkeypatch, capsys):
     ],
 )
 def test_every_linear_protocol_goes_with_every_data_set(
-    dataset, network, schedule, checker, tmp_path
+    dataset, encoder, schedule, tmp_path
 ):
     """As the example of docs/evaluation.md says."""
     text = (ROOT / 'docs' / 'evaluation.md').read_text()
@@ -209,10 +312,10 @@ def test_every_linear_protocol_goes_with_every_data_set(
     path = tmp_path / 'mine.py'
     path.write_text(
         example.replace('cifar100_labelled', f'{dataset}_labelled')
-        .replace('linear_r18_cifar', f'linear_{network}')
+        .replace('linear_r18_cifar', f'linear_{encoder}')
         .replace('linear_moco_100e', f'linear_{schedule}')
     )
-    checker.check(path)
+    check(path)
     assert load_config(str(path)).val_evaluator[0].prefix == 'linear_augmented'
 
 
@@ -221,8 +324,7 @@ class TestNumbersOfTheSpecs:
 
     def model(self, name: str):
         cfg = load_config(f'mmlogo::{name}.py')
-        init_default_scope(cfg.default_scope)
-        return cfg, MODELS.build(cfg.model)
+        return cfg, network(cfg)
 
     def test_simsiam_logo(self):
         cfg, model = self.model('simsiam_logo_r18_cifar10')
@@ -265,6 +367,7 @@ class TestNumbersOfTheSpecs:
         assert model.directions == ((0, 1),)
         assert {spec.scale for spec in model.data_preprocessor.specs} == {(0.08, 1.0)}
         assert all(spec.blur == 0 for spec in model.data_preprocessor.specs)
+        model = MODELS.build(cfg.model)
         model.init_weights()
         assert model.backbone.layer1[0].bn2.weight.min() == 1  # no zero-init
         assert cfg.optim_wrapper.optimizer.weight_decay == 5e-4
