@@ -46,7 +46,7 @@ def test_every_name_in_all_is_there(name):
         ),
         ('mmlogo.evaluation', 'KNNMetric LinearMetric SpectrumMetric RetrievalMetric'),
         ('mmlogo.views', 'MultiCrop MultiCropPreprocessor ViewSpec'),
-        ('mmlogo.datasets', 'InMemoryCIFAR10 PhotoTiles EpochSampler'),
+        ('mmlogo.datasets', 'ImageFolder InMemoryCIFAR10 PhotoTiles EpochSampler'),
     ],
 )
 def test_what_users_import_is_where_openmmlab_has_it(package, names):
