@@ -214,3 +214,19 @@ def test_a_signal_and_its_echo(folder, tmp_path):
     lab = Lab(folder, 'moco_logo_r18_cifar10', workers=2)
     step = random.Random(1).randint(2, 14)
     assert interrupted(lab, tmp_path / 'w', ['SIGINT', 'SIGINT'], step, pause=0.1) == []
+
+
+@pytest.mark.parametrize(('rate', 'code'), [('0.06', 0), ('1e25', 1)])
+def test_a_training_with_workers_ends_when_it_is_done(rate, code, folder, tmp_path):
+    """Or when it has failed: workers that ignore signals do not keep it."""
+    lab = Lab(folder, 'moco_logo_r18_cifar10', workers=2)
+    words = (lab.config, '--data-root', lab.tree, '--work-dir', tmp_path / 'w')
+    options = ('--cfg-options', f'optim_wrapper.optimizer.lr={rate}')
+    program = ROOT / 'tools' / 'train.py'
+    run = subprocess.run(
+        [sys.executable, program, *map(str, words), *options],
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert run.returncode == code, run.stderr[-2000:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import signal
 import sys
@@ -22,6 +24,10 @@ from mmlogo.registry import HOOKS
 # Seconds in which a signal may come twice: a terminal sends Ctrl-C to a launcher and to its
 # processes, and the launcher sends it on.
 ECHO = 2.0
+# What the workers of data loaders share with this process. multiprocessing ends its
+# children in a function of `atexit` that was registered earlier, so it runs later.
+_LEAVING = multiprocessing.RawValue('b', 0)
+atexit.register(setattr, _LEAVING, 'value', 1)
 
 
 @HOOKS.register_module()
@@ -67,7 +73,10 @@ class InterruptHook(Hook):
             self.former = {s: signal.signal(s, self._receive) for s in self.signals}
             loader = runner.train_dataloader
             loader.worker_init_fn = partial(
-                ignore_signals, then=loader.worker_init_fn, signals=self.signals
+                ignore_signals,
+                then=loader.worker_init_fn,
+                signals=self.signals,
+                leaving=_LEAVING,
             )
 
     def after_train(self, runner) -> None:
@@ -125,14 +134,30 @@ class InterruptHook(Hook):
 
 
 def ignore_signals(
-    worker: int, *, then: Callable[[int], None] | None, signals: Sequence[signal.Signals]
+    worker: int,
+    *,
+    then: Callable[[int], None] | None,
+    signals: Sequence[signal.Signals],
+    leaving: Any,
 ) -> None:
     """Let a worker of a data loader ignore signals, and call its own function.
 
     Schedulers and Ctrl-C send a signal to all processes of a job. A worker that ended
-    would end the training before it is saved. Workers end when their training does.
+    would end the training before it is saved. When the training's process ends, Python
+    itself sends SIGTERM to the workers, and then they end.
+
+    Args:
+        worker: The number of the worker.
+        then: The function that the data loader has for its workers, or None.
+        signals: The signals.
+        leaving: A shared value that is 1 when the training's process ends.
     """
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if leaving.value:
+            os._exit(0)
+
     for number in signals:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, receive)
     if then is not None:
         then(worker)
