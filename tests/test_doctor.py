@@ -681,7 +681,7 @@ def test_what_is_imported_is_declared():
     extras = ast.literal_eval(said['extras_require'])
     wanted = ast.literal_eval(said['install_requires'])
     wanted += [name for extra in extras if extra != 'tests' for name in extras[extra]]
-    declared = {re.match(r'[\w.-]+', name)[0] for name in wanted}
+    declared = {re.match(r'[\w.-]+', name)[0].lower() for name in wanted}
     owners = packages_distributions()
     files = [*ROOT.glob('mmlogo/**/*.py'), *ROOT.glob('tools/*.py')]
     for path in files:

@@ -15,7 +15,8 @@ optim_wrapper = dict(
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(
     checkpoint=dict(
-        type='mmlogo.DurableCheckpointHook',
+        type='DurableCheckpointHook',
+        _scope_='mmlogo',
         by_epoch=False,
         interval=5000,
         max_keep_ckpts=2,
