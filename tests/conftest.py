@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mmengine.config.utils
+import mmengine.runner.runner
 import numpy as np
 import pytest
 import torch
@@ -45,6 +46,8 @@ def once(function: Callable) -> Callable:
 yapf_api.FormatCode = once(yapf_api.FormatCode)
 # To find one config of mmdet, MMEngine parses the metafiles of all.
 mmengine.config.utils.load = once(mmengine.config.utils.load)
+# For its log, a Runner asks compilers and drivers for their versions, in processes.
+mmengine.runner.runner.collect_env = once(mmengine.runner.runner.collect_env)
 
 # Big and small structure, saturated and gray: what colour operations differ on.
 PHOTOS = ('astronaut', 'cat', 'coffee', 'camera')
