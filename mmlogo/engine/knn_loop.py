@@ -10,6 +10,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from mmlogo.engine.unwrap import unwrapped
+from mmlogo.engine.waiting import explained, watched
 from mmlogo.evaluation.features import EMPTY, Features, Source, assemble, extract
 from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.models.parts.statistics import averaged_statistics
@@ -79,7 +80,7 @@ class KNNLoop(BaseLoop):
         model.eval()
         # Every process must extract with the same statistics, those of a checkpoint.
         # Otherwise k-NN would compare features of different networks.
-        with averaged_statistics(unwrapped(model)):
+        with explained(), averaged_statistics(unwrapped(model)):
             bank: dict = {}
             if self.bank_dataloader is not None:
                 of_bank = [m for m in self.evaluator.metrics if m.needs_bank]
@@ -117,7 +118,7 @@ class KNNLoop(BaseLoop):
         model = unwrapped(self.runner.model)
         labelled = any(metric.needs_labels for metric in metrics)
         parts: dict[str | Source, list[Features]] = {m.features: [] for m in metrics}
-        for idx, data in enumerate(dataloader):
+        for idx, data in enumerate(watched(dataloader)):
             if report:
                 self._hook('before', idx, data)
             else:  # not a stage of MMEngine; BadSamplesHook has it

@@ -12,7 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from mmlogo.datasets.sampler import EpochSampler
-from mmlogo.engine.waiting import explained, watched
+from mmlogo.engine.waiting import PATIENCE, explained, watched
 from mmlogo.registry import LOOPS
 
 
@@ -35,7 +35,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         LoaderError: In training, if a batch does not come. The message names the worker.
     """
 
-    def __init__(self, *args, patience: float = 300.0, **kwargs) -> None:
+    def __init__(self, *args, patience: float = PATIENCE, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.patience = patience
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar('T')
+PATIENCE = 300.0  # seconds to wait for a batch
 STOPPED_AFTER = 5.0  # seconds after which a stopped worker counts as the cause
 _EVERY = 0.5  # seconds between two looks
 
@@ -22,7 +23,7 @@ class LoaderError(RuntimeError):
     """A batch did not come."""
 
 
-def watched(batches: Iterable[T], patience: float) -> Iterator[T]:
+def watched(batches: Iterable[T], patience: float = PATIENCE) -> Iterator[T]:
     """Yield batches, and end the process if one does not come in time.
 
     A worker process can hang in a read, or be stopped. torch waits for it for ever, also
@@ -31,8 +32,8 @@ def watched(batches: Iterable[T], patience: float) -> Iterator[T]:
 
     Args:
         batches: The batches.
-        patience: Seconds to wait for a batch. A worker that is stopped is noticed after
-            5 seconds.
+        patience: Seconds to wait for a batch. A worker that is stopped is noticed after 5
+            seconds. Default: 300.
     """
     watch = _Watch(patience)
     iterator = iter(batches)
