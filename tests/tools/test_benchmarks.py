@@ -538,6 +538,7 @@ def test_what_is_refused(pretrained, tmp_path, tiny_tree):
         tool('train', *words, '--pretrained', pretrained)
     tool('train', *words, '--pretrained', pretrained, '--allow-partial')
     # and the untrained network, where that is what was asked for
+    words = (*words[:-1], tmp_path / 'untrained')
     tool('train', *words, '--cfg-options', 'default_hooks.pretrained=None')
 
 
