@@ -130,7 +130,7 @@ def explained() -> Iterator[None]:
 
 def _explained(error: RuntimeError) -> LoaderError | None:
     text = str(error)
-    if 'shared memory' in text or 'shm' in text or 'Bus error' in text:
+    if 'shared memory' in text or 'Bus error' in text:
         return LoaderError(
             f'a worker has no room in shared memory ({text.splitlines()[0]}). Enlarge '
             '/dev/shm, in Docker with --shm-size=8g, or take fewer workers with '

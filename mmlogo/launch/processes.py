@@ -99,8 +99,9 @@ _HEARTS: list[Heartbeat] = []
 
 
 def _end_with_launcher() -> None:
-    """Let Linux send SIGTERM to this process when its launcher ends in any way."""
-    if sys.platform == 'linux':
+    """Let Linux send SIGTERM to this process when torchrun ends in any way."""
+    # A process that was started by hand may outlive the shell that started it.
+    if sys.platform == 'linux' and 'TORCHELASTIC_RUN_ID' in os.environ:
         parent = os.getppid()
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it ended in between

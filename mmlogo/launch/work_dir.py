@@ -23,7 +23,7 @@ def claim_work_dir(cfg: Config) -> None:
 
     Raises:
         FileExistsError: If another training is writing to it, or if it has the checkpoints
-            of a training and this one does not resume it.
+            of a training and this one does not go on from one of them.
     """
     problem = [_problem(cfg) if is_main_process() else None]
     broadcast_object_list(problem)
@@ -33,7 +33,10 @@ def claim_work_dir(cfg: Config) -> None:
 
 def _problem(cfg: Config) -> str | None:
     folder = Path(cfg.work_dir).resolve()
-    found = [] if cfg.get('resume') else checkpoints_in(folder)
+    found = checkpoints_in(folder)
+    source = Path(cfg.get('load_from') or folder / 'none').resolve()
+    if cfg.get('resume') and source.parent == folder:
+        found = []
     if found:
         return (
             f'{cfg.work_dir} has checkpoints of a training ({found[0].name}), which this '

@@ -118,6 +118,10 @@ def test_a_work_dir_belongs_to_one_training(tmp_path, tiny_tree):
     before = weights(tmp_path / 'w')
     with pytest.raises(FileExistsError, match=r'checkpoints of a training .*--resume'):
         tool('train', *words)
+    tool('train', *words[:-1], tmp_path / 'other')
+    theirs = tmp_path / 'other' / 'epoch_1.pth'
+    with pytest.raises(FileExistsError, match=r'checkpoints of a training'):
+        tool('train', *words, '--resume', theirs)
     assert all(torch.equal(v, before[k]) for k, v in weights(tmp_path / 'w').items())
 
 

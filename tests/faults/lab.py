@@ -360,12 +360,8 @@ def chain_of_kills(
     return want.differs(outcome(work_dir))
 
 
-def interrupted(
-    lab: Lab, work_dir: Path, names: Sequence[str], step: int, pause: float = 0.0
-) -> list[str]:
-    """Send signals to rank 0 at a step, some seconds apart, resume, and compare the end."""
-    want = lab.undisturbed()
-    sent = work_dir / 'sent'
+def signals_at(step: int, names: Sequence[str], pause: float = 0.0) -> Callable[[], object]:
+    """Return what lets rank 0 send itself signals before a step, some seconds apart."""
 
     def disturb() -> None:
         call_hook = Runner.call_hook
@@ -374,14 +370,21 @@ def interrupted(
             call_hook(self, name, **kwargs)
             due = name == 'before_train_iter' and self.iter + 1 == step
             if due and os.environ['RANK'] == '0':
-                sent.write_text(str(time.time()))
                 for number, signal_name in enumerate(names):
                     time.sleep(pause * number)
                     os.kill(os.getpid(), getattr(signal, signal_name))
 
         Runner.call_hook = counted  # type: ignore[method-assign]
 
-    codes = lab.finish(work_dir, first=disturb)
+    return disturb
+
+
+def interrupted(
+    lab: Lab, work_dir: Path, names: Sequence[str], step: int, pause: float = 0.0
+) -> list[str]:
+    """Send signals to rank 0 at a step, some seconds apart, resume, and compare the end."""
+    want = lab.undisturbed()
+    codes = lab.finish(work_dir, first=signals_at(step, names, pause))
     if codes != [75] * lab.ranks:
         return [f'exit codes {codes}: {(work_dir / "log_0.txt").read_text()[-2000:]}']
     codes = lab.finish(work_dir, '--resume')

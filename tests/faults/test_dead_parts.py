@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT
-from lab import Lab, interrupted, outcome, wait
+from lab import Lab, interrupted, outcome, signals_at, wait
 from mmengine.runner import Runner
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -230,3 +230,16 @@ def test_a_training_with_workers_ends_when_it_is_done(rate, code, folder, tmp_pa
         timeout=150,
     )
     assert run.returncode == code, run.stderr[-2000:]
+
+
+def test_of_interruptions_only_the_newest_checkpoint_stays(tmp_path):
+    """With checkpoints by epochs, and none of an interruption at the end."""
+    lab = Lab(tmp_path, text="default_hooks['checkpoint'] = dict(interval=1)\n")
+    work_dir, want = tmp_path / 'w', lab.undisturbed()
+    for step, names in ((2, ['iter_2']), (4, ['iter_4']), (7, ['epoch_1', 'iter_7'])):
+        words = ('--resume', 'auto')
+        assert lab.finish(work_dir, *words, first=signals_at(step, ['SIGTERM'])) == [75]
+        assert sorted(path.stem for path in work_dir.glob('*.pth')) == names
+    assert lab.finish(work_dir, '--resume') == [0]
+    assert not list(work_dir.glob('iter_*'))
+    assert want.differs(outcome(work_dir)) == []

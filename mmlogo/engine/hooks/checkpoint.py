@@ -74,7 +74,8 @@ class DurableCheckpointHook(CheckpointHook):
             return Path(self.last_ckpt)
         name = f'iter_{step}.pth'
         path = self.file_backend.join_path(self.out_dir, name)
-        with self._whole(runner):
+        former = runner.message_hub.runtime_info.get(_FORMER, path)
+        with self._whole(runner), self._removing_last():
             runner.message_hub.update_info(_FORMER, path)
             runner.save_checkpoint(
                 self.out_dir,
@@ -85,6 +86,8 @@ class DurableCheckpointHook(CheckpointHook):
                 by_epoch=False,
                 backend_args=self.backend_args,
             )
+            if former != path and is_main_process():
+                self.file_backend.remove(former)
         if is_main_process():
             write_file(str(path).encode(), Path(runner.work_dir, 'last_checkpoint'))
         return Path(path)

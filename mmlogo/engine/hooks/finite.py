@@ -80,19 +80,27 @@ class FiniteHook(Hook):
     def _keep(self, model: nn.Module, args: tuple, output: object) -> None:
         if isinstance(output, dict) and model.training:
             self.losses.append(
-                {k: v.detach() for k, v in output.items() if 'loss' in k and is_tensor(v)}
+                {
+                    name: torch.stack([part.detach().float().sum() for part in parts])
+                    for name, value in output.items()
+                    if 'loss' in name
+                    and (parts := value if isinstance(value, (list, tuple)) else [value])
+                    and all(map(is_tensor, parts))
+                }
             )
 
     @torch.no_grad()
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         self.stepped = True
+        if getattr(optimizer, 'found_inf', None) is not None:
+            return  # a fused optimiser under loss scaling skips such a step itself
         gradients = [
             p.grad
             for group in optimizer.param_groups
             for p in group['params']
             if p.grad is not None
         ]
-        terms = [v.float().sum() for losses in self.losses for v in losses.values()]
+        terms = [value.sum() for losses in self.losses for value in losses.values()]
         norm = nn.utils.get_total_norm(gradients).float()
         if not math.isfinite(torch.stack([norm, *terms]).sum().item()):  # one wait
             self._refuse()
@@ -100,7 +108,7 @@ class FiniteHook(Hook):
     def _refuse(self) -> None:
         runner = self.runner
         terms = {
-            f'{name} = {float(value.float().sum())}'
+            f'{name} = {float(value.sum())}'
             for losses in self.losses
             for name, value in losses.items()
             if not torch.isfinite(value).all()
