@@ -113,4 +113,5 @@ default_hooks = dict(
     logger=dict(interval=8),
     checkpoint=dict(interval=-1),  # the last one only
     progress=dict(type='ProgressHook'),
+    interrupt=None,  # Ctrl-C ends these two minutes at once; there is no --resume here
 )

@@ -139,6 +139,7 @@ def prepare(work_dir: Path, options: dict) -> Config:
     """Return the config to run, in bfloat16 if that is faster."""
     cfg = load_config(CONFIG)
     cfg.merge_from_dict(options)
+    launch.drop_hooks(cfg)
     cfg.work_dir = str(work_dir)
     # bfloat16 convolutions are fast with AVX-512. Without it float32 is the safe choice.
     if torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == 'AVX512':
