@@ -80,14 +80,15 @@ def poisoned(folder: Path, tree: Path, place: str, value: float, at: int) -> Not
 @pytest.mark.slow
 @pytest.mark.parametrize('value', VALUES)
 @pytest.mark.parametrize('place', PLACES)
-def test_no_step_after_a_value_that_is_not_finite(place, value, tmp_path, tiny_tree):
+@pytest.mark.parametrize('at', [7, 9])  # the first and the last of the third epoch
+def test_no_step_after_a_value_that_is_not_finite(at, place, value, tmp_path, tiny_tree):
     """Two epochs are good, and their checkpoint stays."""
-    error = poisoned(tmp_path, tiny_tree, place, value, 8)
+    error = poisoned(tmp_path, tiny_tree, place, value, at)
     text = str(error)
     for name, p in PoisonHook.model.named_parameters():
         assert torch.equal(p.nan_to_num(), PoisonHook.before[name].nan_to_num()), name
     assert [path.name for path in (tmp_path / 'w').glob('*.pth')] == ['epoch_2.pth']
-    assert text.startswith('iteration 8, epoch 3: not finite are ')
+    assert text.startswith(f'iteration {at}, epoch 3: not finite are ')
     assert 'The samples of the batch: ' in text
     assert 'not known' not in text
     assert f'go on from {tmp_path / "w" / "epoch_2.pth"} with --resume' in text
