@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from mmlogo.engine.waiting import LoaderError, explained, watched
@@ -41,17 +43,10 @@ def test_other_errors_stay():
 
 
 def test_the_watch_ends_with_the_batches():
-    import threading
-
-    def watching() -> int:
-        return sum(thread.name == 'batches' for thread in threading.enumerate())
-
-    before = watching()
+    before = set(threading.enumerate())
     batches = watched(iter(range(5)), 9.0)
     next(batches)
-    assert watching() == before + 1
+    (watch,) = set(threading.enumerate()) - before
     batches.close()
-    for thread in threading.enumerate():
-        if thread.name == 'batches':
-            thread.join(2)
-    assert watching() == before
+    watch.join(5)
+    assert not watch.is_alive()
