@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from mmengine.dist import barrier, get_world_size
 from mmengine.hooks import Hook
+from torch.utils.data import DataLoader
 
 from mmlogo.engine.hooks.checkpoint import DurableCheckpointHook
 from mmlogo.engine.interrupts import Agreement, TrainingInterrupted, note_saved
@@ -62,22 +63,22 @@ class InterruptHook(Hook):
             )
         self.signals = [signal.Signals[name] for name in signals]
         self.received: signal.Signals | None = None
-        self.since = 0.0
+        self.since, self.process = 0.0, 0
         self.former: dict[signal.Signals, Any] = {}
         self.agreement: Agreement | None = None
 
     def before_train(self, runner) -> None:
-        self.received = None
+        self.received, self.process = None, os.getpid()
         self.agreement = Agreement() if get_world_size() > 1 else None
         if threading.current_thread() is threading.main_thread():
             self.former = {s: signal.signal(s, self._receive) for s in self.signals}
-            loader = runner.train_dataloader
-            loader.worker_init_fn = partial(
-                ignore_signals,
-                then=loader.worker_init_fn,
-                signals=self.signals,
-                leaving=_LEAVING,
-            )
+            for loader in loaders_of(runner):
+                loader.worker_init_fn = partial(
+                    ignore_signals,
+                    then=loader.worker_init_fn,
+                    signals=self.signals,
+                    leaving=_LEAVING,
+                )
 
     def after_train(self, runner) -> None:
         for number, handler in self.former.items():
@@ -85,6 +86,10 @@ class InterruptHook(Hook):
         self.former = {}
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self.process:  # a fork, such as a process of a pool
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         if self.received is not None:
             if time.monotonic() - self.since > ECHO:
                 os._exit(128 + number)
@@ -131,6 +136,15 @@ class InterruptHook(Hook):
         note_saved()
         barrier()
         raise TrainingInterrupted
+
+
+def loaders_of(runner) -> Iterator[DataLoader]:
+    """Yield the data loaders of a training and of its evaluations."""
+    loaders = [runner.train_dataloader]
+    loaders += [
+        getattr(runner.val_loop, name, None) for name in ('dataloader', 'bank_dataloader')
+    ]
+    yield from (loader for loader in loaders if isinstance(loader, DataLoader))
 
 
 def ignore_signals(

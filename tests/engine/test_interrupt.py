@@ -1,0 +1,79 @@
+"""Which processes a signal is for; tests/faults has real trainings."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+from torch.utils.data import DataLoader
+
+from mmlogo.engine.hooks import InterruptHook
+
+
+@pytest.fixture
+def hook():
+    loaders = [DataLoader([1, 2], num_workers=1) for _ in range(3)]
+    evaluation = SimpleNamespace(dataloader=loaders[1], bank_dataloader=loaders[2])
+    runner = SimpleNamespace(train_dataloader=loaders[0], val_loop=evaluation)
+    hook = InterruptHook()
+    hook.before_train(runner)
+    hook.runner = runner
+    yield hook
+    hook.after_train(runner)
+
+
+def test_this_process_only_notes_it(hook, capfd):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    time.sleep(0.01)
+    assert hook.received == signal.SIGUSR1
+    assert 'SIGUSR1: saving a checkpoint' in capfd.readouterr().err
+
+
+def sleep(begun) -> None:
+    begun.set()
+    time.sleep(60)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_fork_dies_of_it_as_it_would_without_the_hook(hook, number):
+    """As the processes of a pool do when it is closed: mmdet's VOC metric has one."""
+    fork = multiprocessing.get_context('fork')
+    begun = fork.Event()  # Python forgets signals in the moment of a fork
+    child = fork.Process(target=sleep, args=(begun,))
+    child.start()
+    assert begun.wait(10)
+    os.kill(child.pid, number)
+    child.join(10)
+    assert child.exitcode == -number
+    assert hook.received is None
+
+
+@pytest.mark.parametrize('name', ['train', 'val', 'bank'])
+def test_workers_of_every_loader_ignore_it(name, hook):
+    run = hook.runner
+    loader = dict(
+        train=run.train_dataloader,
+        val=run.val_loop.dataloader,
+        bank=run.val_loop.bank_dataloader,
+    )[name]
+    batches = iter(loader)
+    next(batches)
+    worker = batches._workers[0]
+    os.kill(worker.pid, signal.SIGTERM)
+    assert next(batches).tolist() == [2]
+    assert worker.is_alive() or worker.exitcode == 0
+
+
+def test_a_signal_that_does_not_exist():
+    with pytest.raises(ValueError, match=r"there is no signal 'SIGNOPE'"):
+        InterruptHook(signals=['SIGNOPE'])
+
+
+def test_the_former_handlers_come_back(hook):
+    before = hook.former[signal.SIGTERM]
+    hook.after_train(hook.runner)
+    assert signal.getsignal(signal.SIGTERM) == before
