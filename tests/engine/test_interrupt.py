@@ -33,23 +33,30 @@ def test_this_process_only_notes_it(hook, capfd):
     assert 'SIGUSR1: saving a checkpoint' in capfd.readouterr().err
 
 
-def sleep(begun) -> None:
-    begun.set()
-    time.sleep(60)
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('wait', [0.0, 0.5])
+def test_a_fork_dies_of_it_as_it_would_without_the_hook(hook, number, wait):
+    """As the processes of a pool do when it is closed: mmdet's VOC metric has one.
 
-
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_fork_dies_of_it_as_it_would_without_the_hook(hook, number):
-    """As the processes of a pool do when it is closed: mmdet's VOC metric has one."""
+    Also in the moment in which it is forked, of which Python forgets signals.
+    """
     fork = multiprocessing.get_context('fork')
-    begun = fork.Event()  # Python forgets signals in the moment of a fork
-    child = fork.Process(target=sleep, args=(begun,))
-    child.start()
-    assert begun.wait(10)
-    os.kill(child.pid, number)
-    child.join(10)
-    assert child.exitcode == -number
+    for _ in range(5):
+        child = fork.Process(target=time.sleep, args=(60,))
+        child.start()
+        time.sleep(wait)
+        os.kill(child.pid, number)
+        child.join(10)
+        assert child.exitcode == -number
     assert hook.received is None
+
+
+def test_a_training_that_failed_leaves_nothing_to_the_next(hook):
+    """Its handlers are still there, and they are not what comes back at the end."""
+    again = InterruptHook()
+    again.before_train(hook.runner)
+    again.after_train(hook.runner)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize('name', ['train', 'val', 'bank'])
@@ -74,6 +81,7 @@ def test_a_signal_that_does_not_exist():
 
 
 def test_the_former_handlers_come_back(hook):
-    before = hook.former[signal.SIGTERM]
+    before = dict(hook.former)
+    assert set(before) == set(hook.signals)
     hook.after_train(hook.runner)
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert {number: signal.getsignal(number) for number in before} == before

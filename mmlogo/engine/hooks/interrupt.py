@@ -29,6 +29,29 @@ ECHO = 2.0
 # children in a function of `atexit` that was registered earlier, so it runs later.
 _LEAVING = multiprocessing.RawValue('b', 0)
 atexit.register(setattr, _LEAVING, 'value', 1)
+_FORMER: dict[signal.Signals, Any] = {}  # the handlers in whose place ours are
+
+
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORMER)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORMER)
+
+
+def _restore_in_fork() -> None:
+    """Let a forked process, such as one of a pool, take signals as it would without us."""
+    for number, handler in _FORMER.items():
+        signal.signal(number, handler)
+    _unblock()
+    _FORMER.clear()
+
+
+# A signal in the moment of a fork would be lost: Python forgets it in the child.
+os.register_at_fork(
+    before=_block, after_in_parent=_unblock, after_in_child=_restore_in_fork
+)
 
 
 @HOOKS.register_module()
@@ -63,15 +86,19 @@ class InterruptHook(Hook):
             )
         self.signals = [signal.Signals[name] for name in signals]
         self.received: signal.Signals | None = None
-        self.since, self.process = 0.0, 0
+        self.since = 0.0
         self.former: dict[signal.Signals, Any] = {}
         self.agreement: Agreement | None = None
 
     def before_train(self, runner) -> None:
-        self.received, self.process = None, os.getpid()
+        self.received = None
         self.agreement = Agreement() if get_world_size() > 1 else None
         if threading.current_thread() is threading.main_thread():
-            self.former = {s: signal.signal(s, self._receive) for s in self.signals}
+            for number in self.signals:
+                handler = signal.signal(number, self._receive)
+                if not isinstance(getattr(handler, '__self__', None), InterruptHook):
+                    _FORMER[number] = handler
+            self.former = dict(_FORMER)
             for loader in loaders_of(runner):
                 loader.worker_init_fn = partial(
                     ignore_signals,
@@ -84,12 +111,9 @@ class InterruptHook(Hook):
         for number, handler in self.former.items():
             signal.signal(number, handler)
         self.former = {}
+        _FORMER.clear()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self.process:  # a fork, such as a process of a pool
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
         if self.received is not None:
             if time.monotonic() - self.since > ECHO:
                 os._exit(128 + number)
