@@ -39,6 +39,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the network with torch.compile; the first step takes longer',
+    )
+    parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale lr with the effective batch size',
@@ -54,6 +59,8 @@ def main() -> None:
     launch.set_pretrained(cfg, args.pretrained, args.allow_partial, args.pretrained_prefix)
     if args.amp:
         launch.use_amp(cfg)
+    if args.compile:
+        launch.use_compile(cfg)
     if args.auto_scale_lr:
         launch.use_scaled_lr(cfg)
     check_keys(cfg)

@@ -10,6 +10,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='DurableCheckpointHook', interval=10, max_keep_ckpts=2),
     views=dict(type='ShareViewsHook'),
+    memory_format=dict(type='MemoryFormatHook'),
     clock=dict(type='ClockHook'),
     finite=dict(type='FiniteHook'),
     bounded_log=dict(type='BoundedLogHook'),

@@ -17,6 +17,7 @@ from mmlogo.launch.cli import (
     set_pretrained,
     set_resume,
     use_amp,
+    use_compile,
     use_half_precision,
     use_scaled_lr,
 )
@@ -53,6 +54,7 @@ __all__ = [
     'set_pretrained',
     'set_resume',
     'use_amp',
+    'use_compile',
     'use_half_precision',
     'use_scaled_lr',
 ]

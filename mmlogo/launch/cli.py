@@ -157,6 +157,12 @@ def use_amp(cfg: Config) -> None:
         )
 
 
+def use_compile(cfg: Config) -> None:
+    """Compile the network's passes of a training step, as `--compile` says."""
+    hook = dict(type='CompileHook', _scope_='mmlogo')
+    cfg.merge_from_dict(dict(default_hooks=dict(compile=hook)))
+
+
 def use_half_precision(cfg: Config) -> None:
     """Evaluate under autocast: our loops in bfloat16, MMEngine's in float16 on CUDA.
 

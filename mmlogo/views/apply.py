@@ -74,12 +74,42 @@ def to_unit(crops: Tensor, flip: Tensor) -> Tensor:
     return torch.where(flip[:, None, None, None], x.flip(3), x)
 
 
+def change_all_colours(
+    views: Sequence[Tensor], looks: Sequence[Look], specs: Sequence[ViewSpec]
+) -> list[Tensor]:
+    """Do what `change_colours` does for every view (N, 3, S, S).
+
+    On a GPU the number of calls counts, not their size. So views with the same size and the
+    same colours are changed in one pass there. A CPU changes one view after another, which
+    stays in its cache.
+    """
+    if not views[0].is_cuda:
+        return [change_colours(*view) for view in zip(views, looks, specs, strict=True)]
+    return change_alike(views, looks, specs)
+
+
+def change_alike(
+    views: Sequence[Tensor], looks: Sequence[Look], specs: Sequence[ViewSpec]
+) -> list[Tensor]:
+    """Do what `change_all_colours` does, in one pass for all views that are alike."""
+    alike: dict[ViewSpec, list[int]] = {}
+    for place, spec in enumerate(specs):
+        alike.setdefault(spec.colours, []).append(place)
+    changed: dict[int, Tensor] = {}
+    for spec, places in alike.items():
+        x = torch.cat([views[place] for place in places])
+        columns = zip(*(looks[place] for place in places), strict=True)
+        x = change_colours(x, Look(*map(torch.cat, columns)), spec)
+        changed |= zip(places, x.chunk(len(places)), strict=True)
+    return [changed[place] for place in range(len(views))]
+
+
 def change_colours(x: Tensor, look: Look, spec: ViewSpec) -> Tensor:
     """Jitter, gray, blur and solarise views (N, 3, S, S) in [0, 1].
 
     `look` is on the CPU, where it was drawn. The CPU decides which samples an operation
-    changes, so it never waits for the device. Two small copies per view bring the
-    parameters to the device.
+    changes, so it never waits for the device. Two small copies bring the parameters to the
+    device.
     """
     there = send(look, x.device)
     hue = [_where((look.order[:, place] == 3) & look.jitter) for place in range(4)]

@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmlogo.registry import MODELS
-from mmlogo.views.apply import as_rows, change_colours, cut, to_unit
+from mmlogo.views.apply import as_rows, change_all_colours, cut, to_unit
 from mmlogo.views.draw import draw_all_boxes, draw_all_looks
 from mmlogo.views.seeds import Seeds
 from mmlogo.views.spec import ViewSpec, parse_views
@@ -32,8 +32,8 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         views: Kind of view -> `ViewSpec` or its arguments, for `parse_views`.
         mean: Mean of the RGB channels, in [0, 255].
         std: Standard deviation of the RGB channels, in the same units as `mean`.
-        channels_last: With True, views have torch's channels_last memory format, which
-            some convolutions prefer. Default: False.
+        channels_last: With True, views have torch's channels_last memory format. Default:
+            None, which leaves it to `MemoryFormatHook` when a training starts.
         non_blocking: Copy to the device without waiting, as in MMEngine's
             `BaseDataPreprocessor`. Default: True.
 
@@ -48,12 +48,12 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         views: Mapping[str, ViewSpec | Mapping],
         mean: Sequence[float],
         std: Sequence[float],
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.specs = parse_views(views)
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.channels_last = channels_last
         for name, value in (('mean', mean), ('std', std)):
             channels = torch.tensor(value, dtype=torch.float32).view(-1, 1, 1) / 255
             self.register_buffer(name, channels, persistent=False)
@@ -101,15 +101,13 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
             sizes = [spec.size for spec in self.specs]
             rows = as_rows(on_device)
             cuts = [cut(rows, *how) for how in zip(boxes, flips, sizes, strict=True)]
-        views = [
-            self.normalize(change_colours(x, look, spec))
-            for x, look, spec in zip(cuts, looks, self.specs, strict=True)
-        ]
+        views = [self.normalize(x) for x in change_all_colours(cuts, looks, self.specs)]
         return dict(inputs=views, data_samples=Seeds(self.cast_data(seeds)))
 
     def normalize(self, x: Tensor) -> Tensor:
         """Normalise images (N, 3, H, W) in [0, 1] by `mean` and `std`."""
-        return ((x - self.mean) / self.std).contiguous(memory_format=self.layout)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return ((x - self.mean) / self.std).contiguous(memory_format=layout)
 
 
 @MODELS.register_module()

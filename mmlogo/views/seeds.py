@@ -128,8 +128,9 @@ def words(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tenso
         Words (S, B, N, 4), int64 in [0, 2**32). S * B calls of `philox` give the same.
     """
     shape = len(streams), len(blocks), len(seeds)
-    stream = torch.tensor(streams, device=seeds.device)[:, None, None].expand(shape)
-    block = torch.tensor(blocks, device=seeds.device)[:, None].expand(shape)
+    numbers = torch.tensor([*streams, *blocks]).to(seeds.device, non_blocking=True)
+    stream, block = numbers.split(shape[:2])
+    stream, block = stream[:, None, None].expand(shape), block[:, None].expand(shape)
     rows = seeds.repeat(len(streams) * len(blocks), 1)
     return philox(rows, stream.reshape(-1), block.reshape(-1)).view(*shape, 4)
 

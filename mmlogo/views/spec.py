@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -81,6 +81,12 @@ class ViewSpec:
             raise ValueError(
                 f'view spec: {name}={getattr(self, name)!r}, but it must be {rule}'
             )
+
+    @property
+    def colours(self) -> ViewSpec:
+        """This spec without what `change_colours` does not read: role, count and crop."""
+        whole = (1.0, 1.0)
+        return replace(self, role='global', count=1, scale=whole, ratio=whole, flip=0.0)
 
     @property
     def blur_reach(self) -> int:

@@ -60,7 +60,9 @@ class PoisonHook(Hook):
         return value * self.value if self.now and self.place == 'gradient' else value
 
 
-def poisoned(folder: Path, tree: Path, place: str, value: float, at: int) -> NotFiniteError:
+def poisoned(
+    folder: Path, tree: Path, place: str, value: float, at: int, *more: str
+) -> NotFiniteError:
     """Train with a poison at an iteration, and return the error."""
     hook = dict(type='PoisonHook', place=place, value=value, at=at)
     text = repr(hook).replace('nan', "float('nan')").replace('inf', "float('inf')")
@@ -73,7 +75,7 @@ def poisoned(folder: Path, tree: Path, place: str, value: float, at: int) -> Not
         "default_hooks['validate_first'] = None\n",
     )
     with pytest.raises(NotFiniteError) as caught:
-        tool('train', cfg, '--data-root', tree, '--work-dir', folder / 'w')
+        tool('train', cfg, '--data-root', tree, '--work-dir', folder / 'w', *more)
     return caught.value
 
 
@@ -96,6 +98,22 @@ def test_no_step_after_a_value_that_is_not_finite(at, place, value, tmp_path, ti
         assert 'losses: loss_' in text
     if place == 'weight':
         assert 'weights: backbone.' in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize('at', [7, 9])  # in an epoch, and before a checkpoint
+def test_the_optimiser_skips_a_step_that_is_read_later(at, place, tmp_path, tiny_tree):
+    """As on a GPU, whose decision is read one step later."""
+    words = ('default_hooks.finite.wait=False', 'optim_wrapper.optimizer.fused=True')
+    error = poisoned(tmp_path, tiny_tree, place, float('nan'), at, '--cfg-options', *words)
+    text = str(error)
+    for name, p in PoisonHook.model.named_parameters():
+        assert torch.equal(p.nan_to_num(), PoisonHook.before[name].nan_to_num()), name
+    assert [path.name for path in (tmp_path / 'w').glob('*.pth')] == ['epoch_2.pth']
+    assert text.startswith(f'iteration {at}, epoch 3: not finite are ')
+    assert 'The samples of the batch: ' in text
+    assert 'not known' not in text
 
 
 @pytest.mark.slow

@@ -5,8 +5,10 @@ from mmlogo.engine.hooks.bounded_log import BoundedLogHook
 from mmlogo.engine.hooks.checkpoint import DurableCheckpointHook
 from mmlogo.engine.hooks.clock import ClockHook
 from mmlogo.engine.hooks.collapse import CollapseError, CollapseHook
+from mmlogo.engine.hooks.compile import CompileHook
 from mmlogo.engine.hooks.finite import FiniteHook, NotFiniteError
 from mmlogo.engine.hooks.interrupt import InterruptHook
+from mmlogo.engine.hooks.memory_format import MemoryFormatHook
 from mmlogo.engine.hooks.online_probe import OnlineProbeHook
 from mmlogo.engine.hooks.pretrained import PretrainedHook
 from mmlogo.engine.hooks.progress import ProgressHook
@@ -23,9 +25,11 @@ __all__ = [
     'ClockHook',
     'CollapseError',
     'CollapseHook',
+    'CompileHook',
     'DurableCheckpointHook',
     'FiniteHook',
     'InterruptHook',
+    'MemoryFormatHook',
     'NotFiniteError',
     'OnlineProbeHook',
     'PretrainedHook',

@@ -109,6 +109,8 @@ class DurableCheckpointHook(CheckpointHook):
         if self.ranks:  # inside another
             yield
             return
+        # Not a stage of MMEngine. Hooks that put off reading the device do it now.
+        runner.call_hook('settle')
         self.ranks = all_gather_object(rank_state(runner))
         try:
             with averaged_statistics(unwrapped(runner.model)):
