@@ -383,6 +383,23 @@ def check_photographs() -> Finding:
     return Finding(OK, f'{len(tiles.PHOTOGRAPHS)} of scikit-image and scikit-learn')
 
 
+def check_transformers() -> Finding:
+    """Check that mmpretrain can be imported beside Hugging Face's transformers.
+
+    Beside pycocotools it imports its multimodal models, and those need names that
+    transformers 5 no longer has.
+    """
+    found = installed('transformers')
+    if found is None or installed('pycocotools') is None:
+        return Finding(OK, 'not used')
+    try:
+        load('mmpretrain.models')
+    except Exception as error:
+        text = f'mmpretrain cannot be imported beside transformers {found}: {_said(error)}'
+        return Finding(FAIL, text, "pip install 'transformers<5'")
+    return Finding(OK, f'{found} is fine beside mmpretrain')
+
+
 # --- all of them ---------------------------------------------------------------------
 
 CHECKS: dict[str, Callable[[], Finding]] = {
@@ -392,6 +409,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     'torchvision operators': check_torchvision_operators,
     'mmcv operators': check_mmcv_operators,
     'mmdet': check_mmdet,
+    'transformers': check_transformers,
     'safe loading': check_safe_loading,
     'gloo': check_gloo,
     'cuda': check_cuda,

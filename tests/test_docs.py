@@ -13,7 +13,12 @@ from mmlogo.config import configs_folder
 
 PAGES = [*ROOT.glob('*.md'), *sorted((ROOT / 'docs').rglob('*.md'))]
 CONFIGS = sorted(configs_folder().rglob('*.py'))
-SOURCES = [path for name in ('tools', '.dev') for path in sorted((ROOT / name).iterdir())]
+SOURCES = [
+    path
+    for name in ('tools', 'tools/benchmarks', '.dev')
+    for path in sorted((ROOT / name).iterdir())
+    if path.is_file()
+]
 
 # A path of this repository, from its root. `*` stands for several files.
 PATH = re.compile(

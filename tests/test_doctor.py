@@ -419,6 +419,30 @@ def test_bfloat16(monkeypatch, gpu, native, text) -> None:
     assert doctor.check_bfloat16() == Finding(OK, text)
 
 
+@pytest.mark.parametrize(
+    ('versions', 'error', 'state', 'text'),
+    [
+        ({}, None, OK, 'not used'),
+        ({'transformers': '5.2.0'}, TypeError('NoneType'), OK, 'not used'),
+        ({'transformers': '4.57.6', 'pycocotools': '2'}, None, OK, '4.57.6 is fine'),
+        (
+            {'transformers': '5.2.0', 'pycocotools': '2'},
+            TypeError('NoneType takes no arguments'),
+            FAIL,
+            'beside transformers 5.2.0: TypeError: NoneType takes no arguments',
+        ),
+    ],
+)
+def test_transformers_5_breaks_mmpretrain(monkeypatch, versions, error, state, text):
+    """Seen with 5.0.0, 5.2.0 and 5.17.0; 4.57.6 is fine."""
+    have(monkeypatch, versions, {'mmpretrain.models': error} if error else {})
+    finding = doctor.check_transformers()
+    assert finding.state == state
+    assert text in finding.text
+    if state == FAIL:
+        assert finding.fix == "pip install 'transformers<5'"
+
+
 # --- machine -------------------------------------------------------------------------
 
 
@@ -685,8 +709,6 @@ def test_what_is_imported_is_declared():
     owners = packages_distributions()
     files = [*ROOT.glob('mmlogo/**/*.py'), *ROOT.glob('tools/*.py')]
     for path in files:
-        if path.stem.startswith('benchmark_'):  # of our own, against rivals
-            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -695,6 +717,6 @@ def test_what_is_imported_is_declared():
             else:
                 continue
             for root in {name.partition('.')[0] for name in names}:
-                if root not in {*sys.stdlib_module_names, 'mmlogo'}:
+                if root not in {*sys.stdlib_module_names, 'mmlogo', 'benchmarks'}:
                     found = {owner.lower().replace('_', '-') for owner in owners[root]}
                     assert found & declared, f'{path}: {root} of {found}'

@@ -57,6 +57,13 @@ def shared_tensors() -> bool:
     )
 
 
+def finds_nan() -> bool:
+    found = torch.zeros(1)
+    gradients = [torch.ones(2), torch.tensor([3e38, float('nan')])]
+    torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, torch.ones(1))
+    return found.item() == 1 and gradients[0].tolist() == [1, 1]
+
+
 USES = {
     '_get_cfg_path': Use(
         ('mmlogo/config.py',),
@@ -76,6 +83,12 @@ USES = {
             )._accumulative_counts
             == 3
         ),
+    ),
+    '_amp_foreach_non_finite_check_and_unscale_': Use(
+        ('mmlogo/engine/hooks/finite.py',),
+        'the one call that looks at all gradients without waiting for the GPU; '
+        'torch.amp.GradScaler makes it',
+        finds_nan,
     ),
     '_save_checkpoint_with_step': Use(
         ('mmlogo/engine/hooks/checkpoint.py',),

@@ -1,4 +1,4 @@
-"""Measure speed: tools/benchmark.py WHAT [...]. `--help` after a name tells its arguments."""
+"""Measure speed: tools/benchmark.py WHAT [...]. `WHAT --help` tells its arguments."""
 
 import argparse
 

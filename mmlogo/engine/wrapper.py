@@ -5,7 +5,6 @@ from __future__ import annotations
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 
-from mmlogo.engine.memory_format import settle_memory_format
 from mmlogo.models.parts.norms import replace_sync_bn
 from mmlogo.registry import MODEL_WRAPPERS
 
@@ -34,8 +33,6 @@ class AnyDeviceDataParallel(MMDistributedDataParallel):
     ) -> None:
         if next(module.parameters()).device.type == 'cpu':
             device_ids, module = None, replace_sync_bn(module)
-        if hasattr(module, 'data_preprocessor'):
-            settle_memory_format(module)
         super().__init__(
             module, device_ids=device_ids, broadcast_buffers=broadcast_buffers, **kwargs
         )

@@ -6,12 +6,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import build, cgh
+from helpers import build, cgh, moco_logo, scalars, simsiam_logo, tool, write_config
+from mmengine.hooks import LoggerHook
 from mmengine.logging import MessageHub
 from mmengine.optim import CosineAnnealingLR
 from torch import nn
 
-from mmlogo.engine.hooks import ClockHook, ThroughputHook
+from mmlogo.engine.hooks import (
+    ClockHook,
+    CompileHook,
+    MemoryFormatHook,
+    StepInfoHook,
+    ThroughputHook,
+)
 from mmlogo.engine.hooks.start_report import refuse_spent_schedules
 
 
@@ -69,3 +76,113 @@ def test_images_per_second_are_of_all_processes(processes):
     ThroughputHook().after_train_iter(run, 0)
     assert hub.get_scalar('train/images_per_s').current() == 8 * processes / 0.5
     assert hub.get_scalar('train/data_wait').current() == 25
+
+
+def test_scalars_are_read_once_per_line_of_the_log():
+    hub, loader = MessageHub('scalars'), range(10)
+    run = SimpleNamespace(message_hub=hub, hooks=[LoggerHook(interval=4)])
+    run.train_dataloader = loader
+    hook = StepInfoHook()
+    hook.interval, hook.unread = 4, []
+
+    def read() -> list[float]:
+        return hub.get_scalar('train/loss').data[0].tolist()
+
+    lengths = []
+    for idx in range(10):
+        hook.after_train_iter(run, idx, outputs=dict(loss=torch.tensor(float(idx))))
+        lengths.append(len(read()))
+    # the first at once, then the fourth, the eighth and the last of the epoch
+    assert lengths == [1, 1, 1, 4, 4, 4, 4, 8, 8, 10]
+    assert read() == [float(idx) for idx in range(10)]
+    hook.after_train_iter(run, 0, outputs=dict(loss=torch.tensor(10.0)))
+    assert len(read()) == 10
+    hook.settle(run)  # before a checkpoint
+    assert read()[-1] == 10
+
+
+class FakeCuda(torch.Tensor):
+    """A tensor that says it is on a GPU."""
+
+    is_cuda = True
+
+
+def test_the_memory_format_of_a_gpu(monkeypatch):
+    """What the hook decides; the numbers are those of torch."""
+
+    def settled(cfg: dict, said: bool | None, on_gpu: bool) -> tuple[bool | None, bool]:
+        model = build(cfg)
+        model.data_preprocessor.channels_last = said
+        weight = next(p for p in model.parameters() if p.ndim == 4)
+        before = weight.clone()
+        if on_gpu:
+            parameters = [torch.zeros(1).as_subclass(FakeCuda)]
+            monkeypatch.setattr(type(model), 'parameters', lambda self: iter(parameters))
+        MemoryFormatHook().before_train(SimpleNamespace(model=model))
+        monkeypatch.undo()
+        assert torch.equal(weight, before)
+        return (
+            model.data_preprocessor.channels_last,
+            weight.is_contiguous(memory_format=torch.channels_last),
+        )
+
+    assert settled(simsiam_logo(), None, on_gpu=True) == (True, True)
+    assert settled(moco_logo(splits=2), None, on_gpu=True) == (False, False)  # SplitBN
+    assert settled(moco_logo(splits=2), True, on_gpu=True) == (True, True)
+    assert settled(simsiam_logo(), False, on_gpu=True) == (False, False)
+    assert settled(simsiam_logo(), None, on_gpu=False) == (None, False)
+    assert settled(simsiam_logo(), True, on_gpu=False) == (True, False)
+
+
+def test_no_compiler_is_an_error_before_the_first_step(monkeypatch):
+    def broken(*args, **kwargs):
+        raise OSError('no g++ here\nand more lines')
+
+    monkeypatch.setattr(torch, 'compile', broken)
+    run = SimpleNamespace(model=build(simsiam_logo()))
+    with pytest.raises(
+        RuntimeError, match=r'OSError: no g\+\+ here\). On cpu it needs a C'
+    ):
+        CompileHook().before_train(run)
+
+
+def test_only_passes_of_a_step_are_compiled(monkeypatch):
+    called = []
+
+    def compiled(function, **options):
+        def run(*args):
+            called.append(function)
+            return function(*args)
+
+        return run
+
+    monkeypatch.setattr(torch, 'compile', compiled)
+    model, x = build(moco_logo(splits=1)), torch.randn(4, 3, 16, 16)
+    plain = model.backbone.forward
+    hook = CompileHook()
+    hook.before_train(SimpleNamespace(model=model))
+    called.clear()
+    model.train().backbone(x)
+    assert len(called) == 1
+    with torch.no_grad():  # statistics are refit so
+        model.backbone(x)
+    model.eval().backbone(x)
+    assert len(called) == 1
+    model.train().teacher(x)  # without gradient by nature
+    assert len(called) == 3
+    model.eval().teacher(x)
+    assert len(called) == 3
+    hook.after_train(SimpleNamespace(model=model))
+    assert model.backbone.forward == plain
+
+
+@pytest.mark.slow
+def test_a_compiled_training_has_the_losses_of_a_plain_one(tmp_path, tiny_tree):
+    cfg = write_config(tmp_path, 'one', 'simsiam_logo_r18_cifar10')
+    losses = []
+    for name, words in (('plain', []), ('compiled', ['--compile'])):
+        words += ['--data-root', tiny_tree, '--work-dir', tmp_path / name]
+        tool('train', cfg, *words)
+        losses.append([s['loss'] for s in scalars(tmp_path / name) if 'loss' in s])
+    assert losses[0]
+    torch.testing.assert_close(*map(torch.tensor, losses), rtol=1e-3, atol=1e-3)

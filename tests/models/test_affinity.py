@@ -59,20 +59,23 @@ class TestGames:
 
     @pytest.mark.parametrize('norm', NORMS)
     def test_learns_to_tell_pairs_apart(self, seeds, norm):
-        """Twenty steps lower Omega from chance; the AUC follows."""
+        """Sixty steps lower Omega from chance; the AUC follows.
+
+        With Adam it does from every start; with SGD the start and the machine decided.
+        """
         centres = F.normalize(torch.randn(64, DIM), dim=1)
         z = [F.normalize(centres + 0.1 * torch.randn(64, DIM), dim=1) for _ in range(2)]
         f = build(norm=norm)
-        optimizer = torch.optim.SGD(f.parameters(), lr=0.3, momentum=0.9)
+        optimizer = torch.optim.Adam(f.parameters(), lr=0.03)
         first = last = f.loss(z, seeds(64))
         for _ in range(60):
             optimizer.zero_grad()
             last = f.loss(z, seeds(64))
             last['loss_affinity'].backward()
             optimizer.step()
-        assert last['loss_affinity'] < 0.9 * first['loss_affinity']
+        assert last['loss_affinity'] < 0.5 * first['loss_affinity']
         if norm != 'separate_bn':  # which may read the answer from the batch
-            assert last['auc_affinity'] > 0.8
+            assert last['auc_affinity'] > 0.9
 
 
 class TestPairs:

@@ -27,9 +27,18 @@ from mmlogo.views import (
     PackImage,
     SeededIndex,
     ViewSpec,
+    apply,
     parse_views,
 )
-from mmlogo.views.apply import change_colours, crop, gaussian_blur, shift_hue, to_unit
+from mmlogo.views.apply import (
+    change_alike,
+    change_all_colours,
+    change_colours,
+    crop,
+    gaussian_blur,
+    shift_hue,
+    to_unit,
+)
 from mmlogo.views.draw import (
     Look,
     draw_all_boxes,
@@ -444,6 +453,42 @@ def test_both_roads_give_the_same_colours(photo_images, seeds) -> None:
         assert (x - y).abs().mean() < 0.5 / 255
         # of a view with another key it is far away
         assert (x - y.roll(1, 0)).abs().mean() > 20 / 255
+
+
+def test_views_that_are_alike_change_in_one_pass(photo_images, seeds, monkeypatch) -> None:
+    """As on a GPU. Views of another size or other colours have a pass of their own."""
+    size = dict(size=16, scale=(0.2, 1.0))
+    colours = dict(jitter=(0.4, 0.4, 0.4, 0.1), jitter_p=0.8, gray=0.2, blur=0.5)
+    specs = parse_views(
+        dict(
+            first=dict(**size, **colours),
+            plain=dict(**size),
+            # another crop, another role, the same colours
+            same=dict(size=16, scale=(0.05, 0.4), flip=0.0, **colours, count=2),
+            sun=dict(**size, **colours, solarize=0.2),
+            small=dict(size=12, scale=(0.05, 0.4), **colours, role='local'),
+        )
+    )
+    k = seeds(len(photo_images))
+    looks = draw_all_looks(k, specs)
+    boxes = draw_all_boxes(k, specs, 32, 32)
+    views = [
+        crop(photo_images, box, look.flip, spec.size)
+        for box, look, spec in zip(boxes, looks, specs, strict=True)
+    ]
+    alone = change_all_colours(views, looks, specs)
+    passes = []
+
+    def change(x, look, spec):
+        passes.append(len(x))
+        return change_colours(x, look, spec)
+
+    monkeypatch.setattr(apply, 'change_colours', change)
+    together = change_alike(views, looks, specs)
+    n = len(photo_images)
+    assert sorted(passes) == [n, n, n, 3 * n]
+    for x, y in zip(alone, together, strict=True):
+        assert torch.equal(x, y)
 
 
 @pytest.mark.parametrize('road', ['device', 'workers'])

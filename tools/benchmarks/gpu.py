@@ -46,7 +46,7 @@ COLUMNS = ('end to end', 'step', 'views', 'bare', 'of bare', 'evaluation', 'memo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('configs', nargs='*', default=CONFIGS)
     parser.add_argument('--data-root', help='folder of the data set')
-    parser.add_argument('--work-dir', default='work_dirs/benchmark', help='for all results')
+    parser.add_argument('--work-dir', default='work_dirs/benchmark', help='of all results')
     parser.add_argument('--per-class', type=int, help='train on so many images a class')
     parser.add_argument('--steps', type=int, default=40, help='of step, views and bare')
     parser.add_argument('--no-amp', action='store_true', help='float32; default: --amp')
@@ -145,7 +145,7 @@ def build(config: str, args: argparse.Namespace) -> Runner:
 
 
 def bare_loop(runner: Runner, inputs: list[Tensor], compiled: bool) -> Callable | None:
-    """A training step in plain torch: cosine of every view's prediction with each global."""
+    """A step in plain torch: the cosine of every view's prediction with each global view."""
     model = runner.model
     head = model.head
     predictor = getattr(getattr(head, 'pull', head), 'predictor', None)

@@ -64,6 +64,6 @@ class CompileHook(Hook):
             needs = 'Triton and a C compiler' if device.type == 'cuda' else 'a C++ compiler'
             raise RuntimeError(
                 f'--compile: torch.compile does not work here ({type(error).__name__}: '
-                f'{str(error).splitlines()[0]}). On {device.type} it needs {needs}, such as '
-                'of `apt install g++`; install one, or train without --compile'
+                f'{str(error).splitlines()[0]}). On {device.type} it needs {needs}: '
+                'install one (`apt install g++`), or train without --compile'
             ) from error

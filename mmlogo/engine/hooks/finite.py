@@ -63,8 +63,8 @@ class FiniteHook(Hook):
     end.
 
     On a GPU, a look would wait for all that the step has computed. Optimisers of torch with
-    `fused=True` can skip a step by themselves. With them the GPU decides whether the step is
-    made, and this hook reads the decision one step later, before the next step, an
+    `fused=True` can skip a step by themselves. With them the GPU decides whether the step
+    is made. This hook reads the decision one step later, before the next step, an
     evaluation or a checkpoint.
 
     Args:
