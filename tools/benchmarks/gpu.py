@@ -145,7 +145,7 @@ def build(config: str, args: argparse.Namespace) -> Runner:
 
 
 def bare_loop(runner: Runner, inputs: list[Tensor], compiled: bool) -> Callable | None:
-    """A step in plain torch: the cosine of every view's prediction with each global view."""
+    """A step in plain torch: the cosine of each prediction with each global view."""
     model = runner.model
     head = model.head
     predictor = getattr(getattr(head, 'pull', head), 'predictor', None)
