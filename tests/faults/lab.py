@@ -92,6 +92,18 @@ def images(folder: Path, per_class: int = 20) -> Path:
     return folder
 
 
+def at_iteration(number: int, act: Callable[[Runner], object]) -> None:
+    """Let this process do something before an iteration."""
+    call_hook = Runner.call_hook
+
+    def acted(self, name: str, **kwargs) -> None:
+        if name == 'before_train_iter' and self.iter + 1 == number:
+            act(self)
+        call_hook(self, name, **kwargs)
+
+    Runner.call_hook = acted  # type: ignore[method-assign]
+
+
 def kill_at_call(number: int) -> None:
     """Let this process kill itself at the n-th time that the runner calls its hooks."""
     calls, call_hook = 0, Runner.call_hook

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers import ROOT
-from lab import Lab, interrupted, outcome, signals_at, wait
+from lab import Lab, at_iteration, interrupted, outcome, signals_at, wait
 from mmengine.runner import Runner
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -22,18 +21,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults]
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp('dead')
-
-
-def at_iteration(number: int, act: Callable[[Runner], object]) -> None:
-    """Let this process do something before an iteration."""
-    call_hook = Runner.call_hook
-
-    def acted(self, name: str, **kwargs) -> None:
-        if name == 'before_train_iter' and self.iter + 1 == number:
-            act(self)
-        call_hook(self, name, **kwargs)
-
-    Runner.call_hook = acted  # type: ignore[method-assign]
 
 
 def children() -> list[int]:
