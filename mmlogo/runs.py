@@ -16,6 +16,7 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 from mmlogo.config import read_config
+from mmlogo.engine.hooks.bad_samples import FILE as BAD_SAMPLES
 from mmlogo.engine.hooks.provenance import FILE as NOTES
 
 Points = list[tuple[float, float]]
@@ -55,6 +56,8 @@ class Run:
             such as 'not finite from step 24 on'; default: none.
         unread: Why the config was not read, empty if it was or if there is none; default:
             empty.
+        bad: The names of the images that were replaced because they could not be read, each
+            once; default: none.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Run:
     done: int
     lapses: dict[str, str] = field(default_factory=dict)
     unread: str = ''
+    bad: Sequence[str] = ()
 
     @property
     def finished(self) -> bool:
@@ -125,6 +129,9 @@ class Run:
         facts['median speed'] = (
             f'{median(value for _, value in speed):.0f} images/s' if speed else None
         )
+        if self.bad:
+            first = ', '.join(self.bad[:3]) + (', ...' if len(self.bad) > 3 else '')
+            facts['bad images'] = f'{len(self.bad)} replaced by others: {first}'
         return facts
 
 
@@ -288,7 +295,13 @@ def read_run(work_dir: str | os.PathLike, name: str | None = None) -> Run:
             if not all(map(math.isfinite, points.values()))
         },
         unread=unread,
+        bad=_bad_images(folder / BAD_SAMPLES),
     )
+
+
+def _bad_images(file: Path) -> list[str]:
+    rows = read_rows(file) if file.is_file() else []
+    return list(dict.fromkeys(str(row.get('name')) for row in rows))
 
 
 def _lapse(points: Mapping[float, float], length: float | None, unit: str) -> str:

@@ -10,7 +10,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from mmlogo.engine.unwrap import unwrapped
-from mmlogo.engine.waiting import explained, watched
+from mmlogo.engine.waiting import explained, share_in_workers, watched
 from mmlogo.evaluation.features import EMPTY, Features, Source, assemble, extract
 from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.models.parts.statistics import averaged_statistics
@@ -52,6 +52,7 @@ class KNNLoop(BaseLoop):
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader)
+        share_in_workers(self.dataloader)
         self.evaluator = runner.build_evaluator(evaluator)
         for metric in self.evaluator.metrics:
             if not isinstance(metric, FeatureMetric):
@@ -68,6 +69,7 @@ class KNNLoop(BaseLoop):
                     '`bank_dataloader` at the top level of the config'
                 )
             self.bank_dataloader = runner.build_dataloader(bank_dataloader, runner.seed)
+            share_in_workers(self.bank_dataloader)
             _check_same_classes(self.bank_dataloader.dataset, self.dataloader.dataset)
         self.fp16 = fp16
 

@@ -12,7 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from mmlogo.datasets.sampler import EpochSampler
-from mmlogo.engine.waiting import PATIENCE, explained, watched
+from mmlogo.engine.waiting import PATIENCE, explained, share_in_workers, watched
 from mmlogo.registry import LOOPS
 
 
@@ -38,6 +38,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def __init__(self, *args, patience: float = PATIENCE, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.patience = patience
+        share_in_workers(self.dataloader)
 
     def run(self) -> nn.Module:
         self.runner.call_hook('before_train')

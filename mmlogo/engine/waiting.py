@@ -8,15 +8,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
 
 T = TypeVar('T')
 PATIENCE = 300.0  # seconds to wait for a batch
 STOPPED_AFTER = 5.0  # seconds after which a stopped worker counts as the cause
 _EVERY = 0.5  # seconds between two looks
+_NO_ROOM = ('shared memory', 'Bus error', 'to file </torch_')
 
 
 class LoaderError(RuntimeError):
@@ -110,6 +115,42 @@ def _leave(why: str) -> None:
     os._exit(1)
 
 
+def share_in_workers(loader: DataLoader) -> None:
+    """Let workers put their batches into shared memory themselves.
+
+    torch does it in a thread of the worker that sends the batch. An error there, such as a
+    full /dev/shm, is printed and the batch never comes. In the worker's own thread it is an
+    error of the batch, which the training gets.
+    """
+    if loader.num_workers and not isinstance(loader.collate_fn, _Sharing):
+        loader.collate_fn = _Sharing(loader.collate_fn)
+
+
+class _Sharing:
+    """A `collate_fn` whose tensors are in shared memory."""
+
+    def __init__(self, collate: Callable) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: Any) -> Any:
+        batch = self.collate(samples)
+        if get_worker_info() is not None:
+            for tensor in _tensors(batch):
+                tensor.share_memory_()
+        return batch
+
+
+def _tensors(batch: Any) -> Iterator[Tensor]:
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, (Mapping, BaseDataElement)):
+        for value in batch.values():
+            yield from _tensors(value)
+    elif isinstance(batch, (list, tuple)):
+        for value in batch:
+            yield from _tensors(value)
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Context manager. Say what to do about a worker that has died.
@@ -130,9 +171,9 @@ def explained() -> Iterator[None]:
 
 def _explained(error: RuntimeError) -> LoaderError | None:
     text = str(error)
-    if 'shared memory' in text or 'Bus error' in text:
+    if any(sign in text for sign in _NO_ROOM):
         return LoaderError(
-            f'a worker has no room in shared memory ({text.splitlines()[0]}). Enlarge '
+            f'a worker has no room in shared memory ({_line(text)}). Enlarge '
             '/dev/shm, in Docker with --shm-size=8g, or take fewer workers with '
             '--cfg-options train_dataloader.num_workers=0'
         )
@@ -143,3 +184,11 @@ def _explained(error: RuntimeError) -> LoaderError | None:
             '--resume'
         )
     return None
+
+
+def _line(text: str) -> str:
+    """Return the line of an error that says why. A worker's begins with its traceback."""
+    lines = text.strip().splitlines()
+    return next(
+        (line for line in lines if any(sign in line for sign in _NO_ROOM)), lines[0]
+    ).strip()

@@ -88,6 +88,28 @@ def test_a_worker_that_sleeps_ends_the_training(folder, tmp_path):
     assert 'train_cfg.patience is 2 s. A worker hangs' in log
 
 
+def test_no_shared_memory_is_an_error_at_once(folder, tmp_path):
+    """In a mount namespace of its own the training has a /dev/shm of 64 KiB."""
+    if subprocess.run(['unshare', '-m', 'true'], capture_output=True).returncode:
+        pytest.skip('unshare -m is not allowed here; run as root to test a full /dev/shm')
+    lab = Lab(folder, workers=1, text='train_cfg.update(patience=60)\n')
+    script = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
+    words = [lab.config, '--data-root', lab.tree, '--work-dir', tmp_path / 'w']
+    # so that a batch has more than 64 KiB
+    words += ['--cfg-options', 'train_dataloader.batch_size=32']
+    began = time.monotonic()
+    train = [sys.executable, str(ROOT / 'tools' / 'train.py'), *map(str, words)]
+    done = subprocess.run(
+        ['unshare', '-m', 'bash', '-c', script, 'bash', *train],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert 'a worker has no room in shared memory' in done.stderr
+    assert '--shm-size=8g' in done.stderr
+    assert time.monotonic() - began < 50  # most of it are the imports
+
+
 @pytest.mark.parametrize('rank', [0, 1])
 @pytest.mark.parametrize(
     ('number', 'most', 'says'),

@@ -238,6 +238,14 @@ class TestRuns:
         assert facts['CPU time'].startswith('2 h 5 min in 1 of 2 starts')
         assert facts['peak memory'] == '2.00 GiB'
         assert facts['config'] is None  # there is none, and none is made up
+        assert 'bad images' not in facts
+
+    def test_bad_images_are_among_the_facts(self, work_dir):
+        names = ['a/1.png', 'b/<b>2</b>.png', 'a/1.png', 'c/3.png', 'c/4.png']
+        lines = [json.dumps(dict(event='bad_sample', name=name)) for name in names]
+        (work_dir / 'bad_samples.jsonl').write_text('\n'.join(lines) + '\n')
+        said = read_run(work_dir).facts()['bad images']
+        assert said == '4 replaced by others: a/1.png, b/<b>2</b>.png, c/3.png, ...'
 
     def test_last_and_best_accuracy(self, work_dir):
         found = {a.scalar: a for a in read_run(work_dir).accuracies()}
