@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import gpu
+from benchmarks import gpu, survival
 
-BENCHMARKS = dict(gpu=gpu)
+BENCHMARKS = dict(gpu=gpu, survival=survival)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from mmengine.runner import autocast
@@ -126,7 +127,8 @@ class KNNLoop(BaseLoop):
             else:  # not a stage of MMEngine; BadSamplesHook has it
                 self.runner.call_hook('before_bank_iter', batch_idx=idx, data_batch=data)
             # CUDA's default is float16, whose range may be too small for features.
-            with autocast(enabled=self.fp16, dtype=torch.bfloat16):
+            half = autocast(dtype=torch.bfloat16) if self.fp16 else nullcontext()
+            with half:
                 features = extract(model, data, parts, labelled)
             for source, x in features.items():
                 parts[source].append(x)

@@ -118,7 +118,7 @@ def waits_listed(found: Counter) -> Iterator[None]:
             torch.cuda.set_sync_debug_mode('default')
 
 
-def build(config: str, args: argparse.Namespace) -> Runner:
+def build(config: str, args: argparse.Namespace, epochs: int = 2) -> Runner:
     name = Path(config).stem
     space = argparse.Namespace(
         config=config,
@@ -133,7 +133,7 @@ def build(config: str, args: argparse.Namespace) -> Runner:
     if not args.no_amp:
         launch.use_amp(cfg)
     cfg.experiment_name = f'{name}_{time.time_ns()}'
-    cfg.train_cfg.max_epochs = 2
+    cfg.train_cfg.max_epochs = epochs
     cfg.train_cfg.val_begin = 100
     cfg.default_hooks.checkpoint = dict(type='DurableCheckpointHook', interval=100)
     cfg.default_hooks.validate_first = None

@@ -159,12 +159,13 @@ class FiniteHook(Hook):
         )
         if terms:
             found.logical_or_(~torch.stack(terms).isfinite().all())
-        optimizer.found_inf, self.now.verdict = found, Verdict(found)
+        optimizer.found_inf = found  # type: ignore[attr-defined]
+        self.now.verdict = Verdict(found)
         self.last = self.now
 
     def _after_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         if self.last is self.now:
-            del optimizer.found_inf
+            del optimizer.found_inf  # type: ignore[attr-defined]
 
     def settle(self, runner: object = None) -> None:
         """Read what the device decided of the last step.

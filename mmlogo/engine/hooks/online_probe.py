@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, all_reduce_params
 from mmengine.hooks import Hook
+from mmengine.utils import apply_to
 from torch import Tensor
 
 from mmlogo.engine.knn_loop import KNNLoop
@@ -157,9 +158,11 @@ class OnlineProbeHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         if self.probe is not None and self.optimizer is not None:
-            self.saved = dict(
+            state = dict(
                 probe=self.probe.state_dict(), optimizer=self.optimizer.state_dict()
             )
+            # as MMEngine does with all that it saves itself
+            self.saved = apply_to(state, torch.is_tensor, torch.Tensor.cpu)
         if self.saved:
             checkpoint[SAVED_AS] = self.saved
 
