@@ -69,6 +69,31 @@ def info_nce(
     return F.cross_entropy(logits / temperature, first)
 
 
+def log_sum_exp(
+    q: Float[Tensor, 'N D'], negatives: Float[Tensor, 'K E'], temperature: float
+) -> Float[Tensor, ' N']:
+    """log(sum over negatives exp(q n / tau)), (N,), for `info_nce_given`."""
+    return (similarity(q, negatives) / temperature).logsumexp(dim=1)
+
+
+def info_nce_given(
+    q: Float[Tensor, 'N D'],
+    k: Float[Tensor, 'N D'],
+    negative: Float[Tensor, ' N'],
+    temperature: float,
+) -> Float[Tensor, '']:
+    """`info_nce`, if what the negatives add to it is known: equal but for rounding.
+
+    Args:
+        q: (N, D), unit norm.
+        k: (N, D), unit norm; row n is the key of query n. No gradient.
+        negative: (N,), the `log_sum_exp` of q.
+        temperature: tau > 0.
+    """
+    positive = (q * k.detach()).sum(dim=1) / temperature  # (N,)
+    return (torch.logaddexp(positive, negative) - positive).mean()
+
+
 def relations(
     x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K E'], temperature: float
 ) -> Float[Tensor, 'N K']:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from helpers import DIM, logo_head
 
+from mmlogo.models import losses
 from mmlogo.models.heads.logo_head import gradient_norms
 from mmlogo.models.heads.pull import InfoNCEPull
 
@@ -59,6 +60,29 @@ class TestInfoNCE:
             negatives = sum(np.exp(a[i] @ row / 0.2) for row in c)
             want -= np.log(positive / (positive + negatives)) / N
         assert InfoNCEPull(temperature=0.2)(q, k, n).item() == pytest.approx(want, rel=1e-5)
+
+    @pytest.mark.parametrize('temperature', [0.07, 0.2, 1e-3])
+    def test_to_all_is_one_after_another(self, temperature):
+        """Also with logits of a thousand, of which no exponential exists."""
+        q, k, other, n = (
+            F.normalize(torch.randn(rows, DIM), dim=1) for rows in (N, N, N, 20)
+        )
+        q.requires_grad_()
+        pull = InfoNCEPull(temperature=temperature)
+        one_by_one = torch.stack([pull(q, t, n) for t in (k, other)])
+        (want,) = torch.autograd.grad(one_by_one.sum(), q)
+        at_once = torch.stack(pull.to_all(q, (k, other), n))
+        (got,) = torch.autograd.grad(at_once.sum(), q)
+        torch.testing.assert_close(at_once, one_by_one, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4 / temperature)
+
+    def test_a_query_meets_the_negatives_once(self, monkeypatch):
+        q, k, n = (F.normalize(torch.randn(N, DIM), dim=1) for _ in range(3))
+        calls = []
+        plain = losses.similarity
+        monkeypatch.setattr(losses, 'similarity', lambda *x: calls.append(1) or plain(*x))
+        InfoNCEPull(temperature=0.1).to_all(q, (k, k, k), n)
+        assert len(calls) == 1
 
     def test_only_the_query_takes_a_gradient(self):
         q, k, n = (torch.randn(N, DIM, requires_grad=True) for _ in range(3))

@@ -203,7 +203,14 @@ class TestMoCo:
     def test_negatives_hold_no_key_of_the_batch(self, make, batch, monkeypatch):
         model = build(make())
         seen = []
-        for head in (contrast_head, pull, aligned_heads, relation_head):
+        to_all = pull.InfoNCEPull.to_all
+
+        def hear(self, q, targets, negatives):
+            seen.extend((k, negatives) for k in targets)
+            return to_all(self, q, targets, negatives)
+
+        monkeypatch.setattr(pull.InfoNCEPull, 'to_all', hear)
+        for head in (contrast_head, aligned_heads, relation_head):
             monkeypatch.setattr(
                 head,
                 'info_nce',

@@ -116,11 +116,15 @@ class LoGoHead(BaseModule):
         **state: Tensor,
     ) -> dict[str, Tensor]:
         """Return L_gg and L_lg, equations 3 and 4, in the form of `reduction`."""
+        partners: dict[int, list[Tensor]] = {}  # of a global view, the targets of others
+        for a, b in GG_PAIRS[self.gg_pairs](range(len(targets)), 2):
+            partners.setdefault(a, []).append(targets[b])
         gg = [
-            self.pull(q_global[a], targets[b], **state)
-            for a, b in GG_PAIRS[self.gg_pairs](range(len(targets)), 2)
+            pulled
+            for a, others in partners.items()
+            for pulled in self.pull.to_all(q_global[a], others, **state)
         ]
-        lg = [self.pull(q, target, **state) for q in q_local for target in targets]
+        lg = [pulled for q in q_local for pulled in self.pull.to_all(q, targets, **state)]
         count = len(gg) + len(lg)
         over_gg, over_lg = (count, count) if self.reduction == 'mean' else (len(gg), 1)
         losses = dict(loss_gg=torch.stack(gg).sum() / over_gg)

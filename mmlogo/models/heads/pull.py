@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmlogo.models.losses import info_nce, negative_cosine, unit
+from mmlogo.models.losses import (
+    info_nce,
+    info_nce_given,
+    log_sum_exp,
+    negative_cosine,
+    unit,
+)
 from mmlogo.registry import MODELS
 
 
@@ -32,6 +40,12 @@ class CosinePull(BaseModule):
     ) -> Float[Tensor, '']:
         """Return -cos(p, sg(target)), in [-1, 1]."""
         return negative_cosine(p, target)
+
+    def to_all(
+        self, p: Float[Tensor, 'N D'], targets: Sequence[Float[Tensor, 'N D']]
+    ) -> list[Float[Tensor, '']]:
+        """Return the pull of p to each target."""
+        return [self(p, target) for target in targets]
 
 
 @MODELS.register_module()
@@ -61,6 +75,16 @@ class InfoNCEPull(BaseModule):
     ) -> Float[Tensor, '']:
         """Return `info_nce` of unit vectors: q and k (N, D), negatives (K, D)."""
         return info_nce(q, k, negatives, self.temperature)
+
+    def to_all(
+        self,
+        q: Float[Tensor, 'N D'],
+        targets: Sequence[Float[Tensor, 'N D']],
+        negatives: Float[Tensor, 'K E'],
+    ) -> list[Float[Tensor, '']]:
+        """Return the pull of q to each target. q meets the negatives once."""
+        negative = log_sum_exp(q, negatives, self.temperature)
+        return [info_nce_given(q, k, negative, self.temperature) for k in targets]
 
 
 def check_temperature(temperature: float) -> float:
