@@ -27,7 +27,15 @@ from mmlogo.engine.hooks.provenance import commit, hardware
 from mmlogo.registry import HOOKS
 from mmlogo.runs import joined, logs_of, read_rows, read_run
 
-TIMES = ('time', 'data_time', 'images_per_s', 'data_wait', 'memory_mb', 'eta')
+TIMES = (
+    'time',
+    'data_time',
+    'images_per_s',
+    'data_wait',
+    'views_wait',
+    'memory_mb',
+    'eta',
+)
 NEAR = 1e-3  # relative difference that another machine may have
 
 

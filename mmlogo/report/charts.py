@@ -28,6 +28,7 @@ TITLES = {
     'base_lr': 'learning rate of the base group',
     'images_per_s': 'images per second',
     'data_wait': 'waiting for data, % of a step',
+    'views_wait': 'making views, % of a step',
     'memory_mb': 'peak memory, MB',
     'auc_affinity': 'AUC of the affinity',
     'auc_cosine': 'AUC of plain cosine',

@@ -59,7 +59,7 @@ LOGS = ('runs', 'curves', 'collapse')
 NETWORKS = ('neighbours', 'map', 'dense', 'alignment')
 IMAGES = ('views', *NETWORKS)
 
-_SPEED = ('images_per_s', 'data_wait', 'memory_mb')
+_SPEED = ('images_per_s', 'data_wait', 'views_wait', 'memory_mb')
 _AUC = ('auc_affinity', 'auc_cosine')
 _UNSHOWN = ('time', 'data_time', 'base_lr', 'eta')
 

@@ -18,6 +18,7 @@ from mmlogo.engine.hooks import (
     MemoryFormatHook,
     StepInfoHook,
     ThroughputHook,
+    throughput,
 )
 from mmlogo.engine.hooks.start_report import refuse_spent_schedules
 
@@ -73,9 +74,37 @@ def test_images_per_second_are_of_all_processes(processes):
         world_size=processes,
         train_dataloader=SimpleNamespace(batch_size=8),
     )
-    ThroughputHook().after_train_iter(run, 0)
+    hook = ThroughputHook()
+    hook.after_train_iter(run, 0)
     assert hub.get_scalar('train/images_per_s').current() == 8 * processes / 0.5
     assert hub.get_scalar('train/data_wait').current() == 25
+    assert hub.get_scalar('train/views_wait').current() == 0
+
+
+def test_making_views_is_a_part_of_the_wait(monkeypatch):
+    hub, model = MessageHub('views'), build(simsiam_logo())
+    hub.update_scalar('train/time', 0.5)
+    hub.update_scalar('train/data_time', 0.1)
+    run = SimpleNamespace(
+        model=model,
+        message_hub=hub,
+        world_size=1,
+        train_dataloader=SimpleNamespace(batch_size=8),
+    )
+    clock = iter([1.0, 1.3, 5.0, 5.2])
+    monkeypatch.setattr(throughput.time, 'perf_counter', lambda: next(clock))
+    hook = ThroughputHook()
+    hook.before_train(run)
+    images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+    for _ in range(2):
+        hook.before_train_iter(run, 0)
+        model.data_preprocessor(dict(inputs=images), False)
+        hook.after_train_iter(run, 0)
+    # the mean of 0.3 and 0.2 of 0.5 seconds
+    assert hub.get_scalar('train/views_wait').current() == pytest.approx(50)
+    assert hub.get_scalar('train/data_wait').current() == pytest.approx(20 + 50)
+    hook.after_train(run)
+    assert not model.data_preprocessor._forward_hooks
 
 
 def test_scalars_are_read_once_per_line_of_the_log():

@@ -308,7 +308,15 @@ def outcome(work_dir: Path) -> Outcome:
     saved = {name: content[name] for name in keep if name in content}
     saved['at'] = {name: content['meta'][name] for name in ('iter', 'epoch')}
     rows = joined([read_rows(log) for log in logs_of(work_dir)])
-    timing = ('time', 'data_time', 'images_per_s', 'data_wait', 'memory_mb', 'eta')
+    timing = (
+        'time',
+        'data_time',
+        'images_per_s',
+        'data_wait',
+        'views_wait',
+        'memory_mb',
+        'eta',
+    )
     logged: dict[int, dict[str, float]] = {}
     for row in rows:
         kind = 0 if 'epoch' in row else 10_000
