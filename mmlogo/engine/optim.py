@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from mmlogo.engine.unwrap import unwrapped
 from mmlogo.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
-FUSED = ('SGD', 'Adam', 'AdamW', 'Adagrad')
+FUSED = ('SGD', 'Adam', 'AdamW')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -33,8 +33,8 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     to the parameters of norm layers and to biases. It finds them by their kind, not by
     their name. A custom key takes precedence over it.
 
-    On a GPU, optimisers of torch that have it are made with `fused=True`: a step is a few
-    calls, and `FiniteHook` need not wait for the GPU.
+    On a GPU, SGD, Adam and AdamW are made with `fused=True`, if the config does not choose
+    another way. A step is a few calls then, and `FiniteHook` need not wait for the GPU.
 
     Parameters with equal options share a group, so that the optimiser works on lists of
     tensors. MMEngine makes one group per parameter.
@@ -59,8 +59,10 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f'paramwise_cfg.custom_keys has {key!r}, which is in the name of no '
                     f'trainable parameter{hint}'
                 )
-        if next(plain.parameters()).is_cuda and self.optimizer_cfg['type'] in FUSED:
-            self.optimizer_cfg.setdefault('fused', True)
+        chosen = {'fused', 'foreach', 'differentiable'} & set(self.optimizer_cfg)
+        on_gpu = next(plain.parameters()).is_cuda
+        if on_gpu and self.optimizer_cfg['type'] in FUSED and not chosen:
+            self.optimizer_cfg['fused'] = True
         with _quiet():  # MMEngine would log every option and every frozen parameter
             wrapper = super().__call__(model)
         wrapper.optimizer.register_step_pre_hook(hold_learning_rates)

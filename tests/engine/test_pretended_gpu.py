@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from helpers import RUNS, scalars, tool, write_config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from pretend import MixedDevicesError, Pretended, pretended_cuda
+from torch import nn
 
 from mmlogo.models.parts import affinity
 
@@ -72,6 +77,28 @@ def test_the_losses_are_those_of_the_cpu(tmp_path, tiny_tree, monkeypatch):
     )
     assert on_gpu
     assert on_gpu == pytest.approx(on_cpu, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('options', 'fused'),
+    [
+        (dict(type='SGD', lr=0.1), True),
+        (dict(type='AdamW', lr=0.1), True),
+        (dict(type='SGD', lr=0.1, fused=False), False),
+        (dict(type='SGD', lr=0.1, foreach=True), None),
+        (dict(type='LARS', lr=0.1), None),
+    ],
+)
+def test_optimisers_are_fused_on_a_gpu(options, fused, monkeypatch):
+    cfg = dict(type='OptimWrapper', optimizer=options)
+    cfg['constructor'] = 'GroupedOptimWrapperConstructor'
+    init_default_scope('mmlogo')
+    model = nn.Linear(2, 1)
+    on_cpu = build_optim_wrapper(model, copy.deepcopy(cfg)).optimizer
+    with pretended_cuda(monkeypatch):
+        on_gpu = build_optim_wrapper(model.to('cuda'), cfg).optimizer
+    assert on_gpu.defaults.get('fused') is fused
+    assert not on_cpu.defaults.get('fused')
 
 
 class TestFaultsAreFound:
