@@ -271,3 +271,5 @@ def run(args: argparse.Namespace) -> None:
         text += f'\n{row["config"]}, waits a step: {row.get("waits")}'
     (folder / 'gpu.md').write_text(text)
     print(text)
+    if any('error' in row for row in rows):
+        raise SystemExit(1)

@@ -1,0 +1,40 @@
+"""`tools/benchmark.py` runs in small; its numbers are for larger networks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from helpers import ROOT, tool, write_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def words(tmp_path, tiny_tree, monkeypatch) -> list:
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    cfg = write_config(
+        tmp_path,
+        'one',
+        'simsiam_logo_r18_cifar10',
+        'bank_dataloader = dict(batch_size=8)\nval_dataloader = dict(batch_size=8)\n',
+    )
+    return [cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w', '--no-amp']
+
+
+def test_the_parts_of_a_training(words, tmp_path):
+    tool('benchmark', 'gpu', *words, '--steps', '2')
+    _, (row,) = json.loads((tmp_path / 'w' / 'gpu.json').read_text())
+    assert 'error' not in row, row['error']
+    for name in ('end to end', 'step', 'views', 'evaluation', 'bare'):
+        assert row[name] > 0
+    assert row['of bare'] == row['end to end'] / row['bare']
+    assert row['waits'] == {}  # nobody waits for a CPU
+    assert '| one | 8 |' in (tmp_path / 'w' / 'gpu.md').read_text()
+
+
+def test_the_cost_of_surviving(words, capsys):
+    tool('benchmark', 'survival', *words, '--blocks', '8', '--block', '2')
+    text = capsys.readouterr().out
+    assert '3 pairs of 2 steps' in text
+    assert 'with them ' in text
