@@ -36,6 +36,18 @@ class Accuracy(NamedTuple):
     best_epoch: float  # the first that reached it
 
 
+# Scalars of the log that depend on the machine, not on the training.
+TIMES = (
+    'time',
+    'data_time',
+    'images_per_s',
+    'data_wait',
+    'views_wait',
+    'memory_mb',
+    'eta',
+)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run, finished or not.

@@ -25,17 +25,8 @@ from mmlogo.checkpoints.newest import checkpoints_in
 from mmlogo.checkpoints.read import read_checkpoint
 from mmlogo.engine.hooks.provenance import commit, hardware
 from mmlogo.registry import HOOKS
-from mmlogo.runs import joined, logs_of, read_rows, read_run
+from mmlogo.runs import TIMES, joined, logs_of, read_rows, read_run
 
-TIMES = (
-    'time',
-    'data_time',
-    'images_per_s',
-    'data_wait',
-    'views_wait',
-    'memory_mb',
-    'eta',
-)
 NEAR = 1e-3  # relative difference that another machine may have
 
 

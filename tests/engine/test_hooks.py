@@ -205,6 +205,19 @@ def test_only_passes_of_a_step_are_compiled(monkeypatch):
     assert model.backbone.forward == plain
 
 
+def test_a_model_without_a_neck_is_compiled(monkeypatch):
+    monkeypatch.setattr(torch, 'compile', lambda function, **options: function)
+    model = build(simsiam_logo())
+    for neck in (None, 'missing'):
+        model.neck = None
+        if neck == 'missing':
+            del model.neck
+        hook = CompileHook()
+        hook.before_train(SimpleNamespace(model=model))
+        assert [*hook.compiled] == [model.backbone]
+        hook.after_train(SimpleNamespace(model=model))
+
+
 @pytest.mark.slow
 def test_a_compiled_training_has_the_losses_of_a_plain_one(tmp_path, tiny_tree):
     try:

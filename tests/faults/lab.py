@@ -27,7 +27,7 @@ from PIL import Image
 from mmlogo.checkpoints import seal
 from mmlogo.checkpoints.newest import checkpoints_in, newest_valid
 from mmlogo.checkpoints.read import read_checkpoint
-from mmlogo.runs import joined, logs_of, read_rows
+from mmlogo.runs import TIMES, joined, logs_of, read_rows
 
 STAGES = ('before', 'half', 'written', 'synced', 'renamed')  # of writing a file
 EPOCHS = 3
@@ -308,19 +308,10 @@ def outcome(work_dir: Path) -> Outcome:
     saved = {name: content[name] for name in keep if name in content}
     saved['at'] = {name: content['meta'][name] for name in ('iter', 'epoch')}
     rows = joined([read_rows(log) for log in logs_of(work_dir)])
-    timing = (
-        'time',
-        'data_time',
-        'images_per_s',
-        'data_wait',
-        'views_wait',
-        'memory_mb',
-        'eta',
-    )
     logged: dict[int, dict[str, float]] = {}
     for row in rows:
         kind = 0 if 'epoch' in row else 10_000
-        kept = {k: v for k, v in row.items() if k not in timing and 'time' not in k}
+        kept = {k: v for k, v in row.items() if k not in TIMES and 'time' not in k}
         logged.setdefault(row['step'] + kind, {}).update(kept)
     return Outcome(saved, logged)
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
-import subprocess
 import time
 import traceback
 import warnings
@@ -33,6 +31,8 @@ from torch import Tensor, nn
 
 from mmlogo import launch
 from mmlogo.config import load_config
+from mmlogo.engine.hooks import CompileHook
+from mmlogo.engine.hooks.provenance import commit, hardware
 
 CONFIGS = (
     'configs/simsiam_r18_cifar10.py',
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--per-class', type=int, help='train on so many images a class')
     parser.add_argument('--steps', type=int, default=40, help='of step, views and bare')
     parser.add_argument('--no-amp', action='store_true', help='float32; default: --amp')
-    parser.add_argument('--compile', action='store_true', help='compile the bare network')
+    parser.add_argument('--compile', action='store_true', help='compile both networks')
     parser.add_argument(
         '--cfg-options', nargs='+', action=launch.cli.DictAction, default={}, metavar='K=V'
     )
@@ -78,7 +78,7 @@ def rate(images: int, seconds: list[float]) -> float:
 
 
 class Stopwatch(Hook):
-    """Times epochs, and lists the waits of the one before the last."""
+    """Times epochs."""
 
     priority = 'VERY_LOW'
 
@@ -103,9 +103,8 @@ def waits_listed(found: Counter) -> Iterator[None]:
 
     def note(message, category, filename, lineno, file=None, line=None) -> None:
         if 'synchronizing' in str(message):
-            ours = [f for f in traceback.extract_stack() if 'benchmarks' not in f.filename]
-            named = [f for f in ours if '/mmlogo/' in f.filename] or ours
-            last = (named or ours)[-1]
+            stack = [f for f in traceback.extract_stack() if 'benchmarks' not in f.filename]
+            last = ([f for f in stack if '/mmlogo/' in f.filename] or stack)[-1]
             found[f'{Path(last.filename).name}:{last.lineno} {last.name}'] += 1
 
     with warnings.catch_warnings():
@@ -132,6 +131,8 @@ def build(config: str, args: argparse.Namespace, epochs: int = 2) -> Runner:
     launch.divide_global_batch(cfg)
     if not args.no_amp:
         launch.use_amp(cfg)
+    if args.compile:
+        launch.use_compile(cfg)
     cfg.experiment_name = f'{name}_{time.time_ns()}'
     cfg.train_cfg.max_epochs = epochs
     cfg.train_cfg.val_begin = 100
@@ -205,7 +206,12 @@ def measure(config: str, args: argparse.Namespace) -> dict[str, Any]:
         wrapper.update_params(model.parse_losses(losses)[0])
 
     model.train()
+    compilers = [hook for hook in runner.hooks if isinstance(hook, CompileHook)]
+    for hook in compilers:  # its work ended with the training
+        hook.before_train(runner)
     found['step'] = rate(n, timed(step, args.steps))
+    for hook in compilers:
+        hook.after_train(runner)
     waits: Counter[str] = Counter()
     with waits_listed(waits):
         for index in range(2):
@@ -232,18 +238,6 @@ def measure(config: str, args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def hardware() -> dict[str, str]:
-    device = (
-        torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
-    )
-    commit = subprocess.run(
-        ['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True
-    )
-    return dict(
-        device=device, torch=torch.__version__, commit=commit.stdout.strip() or 'unknown'
-    )
-
-
 def table(rows: list[dict]) -> str:
     def shown(value: object) -> str:
         if not isinstance(value, float):
@@ -258,6 +252,7 @@ def table(rows: list[dict]) -> str:
 def run(args: argparse.Namespace) -> None:
     folder = Path(args.work_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    origin = dict(hardware=hardware(), commit=commit(), torch=torch.__version__)
     rows = []
     for config in args.configs:
         try:
@@ -265,8 +260,8 @@ def run(args: argparse.Namespace) -> None:
         except Exception:
             traceback.print_exc()
             rows.append(dict(config=Path(config).stem, error=traceback.format_exc()))
-        (folder / 'gpu.json').write_text(json.dumps([hardware(), rows], indent=1))
-    text = f'{hardware()}\n\n{table(rows)}\n'
+        (folder / 'gpu.json').write_text(json.dumps([origin, rows], indent=1))
+    text = f'{origin}\n\n{table(rows)}\n'
     for row in rows:
         text += f'\n{row["config"]}, waits a step: {row.get("waits")}'
     (folder / 'gpu.md').write_text(text)

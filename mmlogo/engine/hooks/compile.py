@@ -37,9 +37,11 @@ class CompileHook(Hook):
         self.refuse_without_a_compiler(next(model.parameters()).device)
         teachers = [part for part in model.modules() if isinstance(part, Teacher)]
         for owner in (model, *teachers):
-            for part in (owner.backbone, owner.neck):
-                part.forward = self.compiled_forward(part, with_gradient=owner is model)
-                self.compiled.append(part)
+            for name in ('backbone', 'neck'):
+                part = getattr(owner, name, None)  # not every model has a neck
+                if part is not None:
+                    part.forward = self.compiled_forward(part, owner is model)
+                    self.compiled.append(part)
 
     def after_train(self, runner) -> None:
         for part in self.compiled:

@@ -188,10 +188,11 @@ class FiniteHook(Hook):
             if not torch.isfinite(value).all()
         }
         model = unwrapped(self.runner.model)
+        own = step.iteration == self.runner.iter + 1  # else they are of the step after
         gradients = [
             name
             for name, p in model.named_parameters()
-            if p.grad is not None and not torch.isfinite(p.grad).all()
+            if own and p.grad is not None and not torch.isfinite(p.grad).all()
         ]
         if not terms and not gradients and not step.verdict:
             return  # finite values whose sum overflows
