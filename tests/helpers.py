@@ -95,6 +95,16 @@ def simsiam_logo(views: dict = VIEWS, **changes) -> dict:
     )
 
 
+def vicreg_logo(views: dict = VIEWS, **changes) -> dict:
+    head = logo_head(dict(type='VICRegPull'))
+    return simsiam_logo(views, **(dict(type='VICRegLoGo', head=head) | changes))
+
+
+def byol_logo(views: dict = VIEWS, **changes) -> dict:
+    teacher = dict(momentum=0.9, schedule='cosine')
+    return simsiam_logo(views, **(dict(type='BYOLLoGo', teacher=teacher) | changes))
+
+
 def simsiam(views: dict = VIEWS) -> dict:
     return dict(
         type='SimSiam',
@@ -247,6 +257,7 @@ def cgh(views: dict = STRONG_WEAK_SMALL, splits: int = 2, **changes) -> dict:
 
 ALGORITHMS = {
     'BYOL': byol,
+    'BYOLLoGo': byol_logo,
     'CGH': cgh,
     'CGH after its ramp': partial(cgh, ramp_epochs=0),
     'LEWELB': lewel_b,
@@ -255,6 +266,7 @@ ALGORITHMS = {
     'SimSiamLoGo': simsiam_logo,
     'MoCo': moco,
     'MoCoLoGo': moco_logo,
+    'VICRegLoGo': vicreg_logo,
 }
 
 
@@ -314,6 +326,14 @@ RUNS = {
     'byol_r18_cifar10': dict(
         neck=dict(in_channels=CHANNELS, hid_channels=16, out_channels=DIM),
         head=dict(predictor=PREDICTOR),
+    ),
+    'byol_logo_r18_cifar10': dict(
+        neck=dict(in_channels=CHANNELS, hid_channels=16, out_channels=DIM),
+        head=dict(pull=dict(predictor=PREDICTOR), affinity=dict(dim=DIM)),
+    ),
+    'vicreg_logo_r18_cifar10': dict(
+        neck=dict(in_channels=CHANNELS, hid_channels=16, out_channels=DIM),
+        head=dict(affinity=dict(dim=DIM)),
     ),
     'lewel_b_eman_r18_cifar10': dict(
         neck=dict(in_channels=CHANNELS, hid_channels=16, out_channels=DIM),

@@ -11,6 +11,7 @@ from mmlogo.datasets.in_memory import (
     collate_batch,
 )
 from mmlogo.datasets.listed import listed_subset
+from mmlogo.datasets.mosaic import Mosaic
 from mmlogo.datasets.photo_tiles import PhotoTiles
 from mmlogo.datasets.sampler import EpochSampler
 
@@ -24,6 +25,7 @@ __all__ = [
     'InMemoryCIFAR100',
     'InMemoryImages',
     'InMemorySTL10',
+    'Mosaic',
     'PhotoTiles',
     'collate_batch',
     'listed_subset',

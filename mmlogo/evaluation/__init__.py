@@ -1,5 +1,6 @@
 """Features of a frozen network, and metrics that score them."""
 
+from mmlogo.evaluation.calibration import CalibrationMetric
 from mmlogo.evaluation.dense import PatchKNNMetric, RetrievalMetric, SegmentationMetric
 from mmlogo.evaluation.features import Features, assemble, extract
 from mmlogo.evaluation.keep import KeepFeatures
@@ -14,6 +15,7 @@ from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.evaluation.spectrum import SpectrumMetric
 
 __all__ = [
+    'CalibrationMetric',
     'FeatureMetric',
     'Features',
     'KNNMetric',

@@ -181,6 +181,31 @@ class PatchKNNMetric(KNNMetric):
         return super().compute(bank, query)
 
 
+def fixed_crops(
+    batch: EvaluationBatch, specs: Sequence[ViewSpec]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Cut crops that are the same at every evaluation, in their own colours.
+
+    Args:
+        batch: The batch of N images. The index of a sample alone decides its crops.
+        specs: One per crop. Only size, scale and ratio are used.
+
+    Returns:
+        Crops (N, 3, S, S), and boxes (N, 4) on the CPU: top, left, height, width, pixels.
+    """
+    height, width = batch.inputs.shape[2:]
+    rows = batch.inputs.transpose(1, 2).contiguous()  # (N, H, 3, W), for `cut`
+    boxes = draw_all_boxes(fixed_seeds(batch.index), specs, height, width)
+    no_flip = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+    # Autocast would round the crops' matrix products to bfloat16.
+    with torch.autocast(rows.device.type, enabled=False):
+        crops = [
+            cut(rows, box.to(rows.device), no_flip, spec.size)
+            for box, spec in zip(boxes, specs, strict=True)
+        ]
+    return crops, boxes
+
+
 @dataclass(frozen=True)
 class CropPair:
     """Source of features (N, 2, D): of a global and a local crop of every image.
@@ -201,7 +226,7 @@ class CropPair:
     local_size: int | None
 
     def __call__(self, batch: EvaluationBatch) -> Features:
-        height, width = batch.inputs.shape[2:]
+        height = batch.inputs.shape[2]
         specs = [
             ViewSpec(role='global', size=height, scale=self.global_scale, flip=0),
             ViewSpec(
@@ -211,16 +236,7 @@ class CropPair:
                 flip=0,
             ),
         ]
-        rows = batch.inputs.transpose(1, 2).contiguous()  # (N, H, 3, W), for `cut`
-        boxes = draw_all_boxes(fixed_seeds(batch.index), specs, height, width)
-        no_flip = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
-        # Autocast would round the crops' matrix products to bfloat16.
-        with torch.autocast(rows.device.type, enabled=False):
-            crops = [
-                cut(rows, box.to(rows.device), no_flip, spec.size)
-                for box, spec in zip(boxes, specs, strict=True)
-            ]
-        x = [pooled(batch.encode(crop), -1) for crop in crops]
+        x = [pooled(batch.encode(crop), -1) for crop in fixed_crops(batch, specs)[0]]
         return batch.features(torch.stack(x, dim=1))
 
 

@@ -10,9 +10,19 @@ from mmlogo.models.heads import (
     InfoNCEPull,
     LoGoHead,
     RelationHead,
+    VICRegPull,
 )
 from mmlogo.models.necks import CoupledNeck, HypercolumnNeck, TokenMLP
-from mmlogo.models.selfsup import CGH, LEWELB, LEWELM, MoCo, MoCoLoGo, SimSiamLoGo
+from mmlogo.models.selfsup import (
+    CGH,
+    LEWELB,
+    LEWELM,
+    BYOLLoGo,
+    MoCo,
+    MoCoLoGo,
+    SimSiamLoGo,
+    VICRegLoGo,
+)
 
 __all__ = [
     'CGH',
@@ -20,6 +30,7 @@ __all__ = [
     'LEWELM',
     'AlignedContrastHead',
     'AlignedPredictHead',
+    'BYOLLoGo',
     'ContrastHead',
     'CosinePull',
     'CoupledNeck',
@@ -31,6 +42,8 @@ __all__ = [
     'RelationHead',
     'SimSiamLoGo',
     'TokenMLP',
+    'VICRegLoGo',
+    'VICRegPull',
     'losses',
     'parts',
 ]

@@ -94,6 +94,38 @@ def info_nce_given(
     return (torch.logaddexp(positive, negative) - positive).mean()
 
 
+def variance_hinge(
+    z: Float[Tensor, 'N D'], target: float = 1.0, epsilon: float = 1e-4
+) -> Float[Tensor, '']:
+    """Mean over D of max(0, gamma - sqrt(Var(z_d) + epsilon)).
+
+    VICReg, arXiv 2105.04906, equations 1 and 2. The variance is over the batch, with N - 1.
+
+    Args:
+        z: (N, D), N >= 2.
+        target: gamma, the deviation above which nothing is lost. Default: 1.
+        epsilon: It keeps the root's gradient finite at a variance of 0. Default: 1e-4.
+    """
+    deviation = (at_least_float32(z).var(dim=0) + epsilon).sqrt()
+    return F.relu(target - deviation).mean()
+
+
+def covariance_penalty(z: Float[Tensor, 'N D']) -> Float[Tensor, '']:
+    """1 / D times the sum of the squared covariances of different components.
+
+    VICReg, arXiv 2105.04906, equations 3 and 4.
+
+    Args:
+        z: (N, D), N >= 2.
+    """
+    with torch.autocast(z.device.type, enabled=False):
+        z = at_least_float32(z)
+        centred = z - z.mean(dim=0)
+        covariance = centred.T @ centred / (len(z) - 1)  # (D, D)
+        square = covariance.square()
+        return (square.sum() - square.diagonal().sum()) / z.shape[1]
+
+
 def relations(
     x: Float[Tensor, 'N D'], queue: Float[Tensor, 'K E'], temperature: float
 ) -> Float[Tensor, 'N K']:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import DIM, logo_head
+from helpers import DIM, logo_head, predictor
 
 from mmlogo.models import losses
 from mmlogo.models.heads.logo_head import gradient_norms
-from mmlogo.models.heads.pull import InfoNCEPull
+from mmlogo.models.heads.pull import InfoNCEPull, VICRegPull
 
 N = 6
 
@@ -43,6 +43,82 @@ class TestCosinePull:
         build().pull(p, target).backward()
         assert p.grad.abs().sum() > 0
         assert target.grad is None
+
+    def test_the_mean_of_targets_takes_the_place_of_each(self):
+        """FastSiam: one target, the mean; the weights of a sum stay those of the pairs."""
+        head = build(pull=dict(type='CosinePull', predictor=predictor(), target='mean'))
+        p, one, other = (torch.randn(N, DIM) for _ in range(3))
+        want = -F.cosine_similarity(p, (one + other) / 2, dim=1).mean()
+        torch.testing.assert_close(head.pull.to_all(p, [one, other]), [want, want])
+        each = build().pull.to_all(p, [one, other])
+        assert not torch.isclose(sum(each), 2 * want, rtol=1e-2)
+
+    def test_a_target_is_each_or_the_mean(self):
+        with pytest.raises(
+            ValueError, match=r"pull.target='median', but it must be one of"
+        ):
+            build(pull=dict(type='CosinePull', predictor=predictor(), target='median'))
+
+
+def vicreg_by_loops(x, y):
+    """VICReg's loss of two float64 arrays (N, D), entry by entry."""
+    n, d = x.shape
+    squares = sum((x[i, j] - y[i, j]) ** 2 for i in range(n) for j in range(d))
+    total = 25 * squares / (n * d)
+    for z in (x, y):
+        mean = [sum(z[i, j] for i in range(n)) / n for j in range(d)]
+        for j in range(d):
+            for k in range(d):
+                c = sum((z[i, j] - mean[j]) * (z[i, k] - mean[k]) for i in range(n)) / (
+                    n - 1
+                )
+                if j != k:
+                    total += c**2 / d
+                else:
+                    total += 25 * torch.relu(1 - torch.sqrt(c + 1e-4)) / d
+    return total
+
+
+class TestVICReg:
+    def test_both_orders_have_the_papers_value_and_gradient(self):
+        """The value has s twice, because each order holds its target."""
+        x, y = (torch.randn(N, DIM, dtype=torch.float64) * 0.6 for _ in range(2))
+        x.requires_grad_()
+        y.requires_grad_()
+        want = vicreg_by_loops(x, y)
+        pull = VICRegPull()
+        got = pull(x, y) + pull(y, x)
+        torch.testing.assert_close(got, want + 25 * F.mse_loss(x, y))
+        for g, w in zip(
+            torch.autograd.grad(got, (x, y)), torch.autograd.grad(want, (x, y)), strict=True
+        ):
+            torch.testing.assert_close(g, w)
+
+    def test_the_spread_is_in_every_pair_of_a_view(self):
+        z, one, other = (torch.randn(N, DIM) for _ in range(3))
+        pull = VICRegPull(invariance=3.0, variance=5.0, covariance=7.0)
+        torch.testing.assert_close(
+            pull.to_all(z, [one, other]), [pull(z, one), pull(z, other)]
+        )
+        alone = 5 * losses.variance_hinge(z) + 7 * losses.covariance_penalty(z)
+        torch.testing.assert_close(pull(z, one), 3 * F.mse_loss(z, one) + alone)
+
+    def test_a_spread_batch_loses_nothing_and_a_point_loses_the_variance(self):
+        spread = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # covariance 0
+        assert VICRegPull()(spread, spread).item() == pytest.approx(0)
+        point = torch.ones(4, 2)
+        assert VICRegPull()(point, point).item() == pytest.approx(25 * (1 - 0.01))
+
+    def test_one_image_has_no_spread(self):
+        with pytest.raises(ValueError, match='the global batch holds one; raise the batch'):
+            VICRegPull()(torch.randn(1, DIM), torch.randn(1, DIM))
+
+    def test_logs_of_autocast_are_float32(self):
+        z, target = torch.randn(N, DIM), torch.randn(N, DIM)
+        pull = VICRegPull()
+        with torch.autocast('cpu', torch.bfloat16):
+            got = pull(pull.prepare(z), target)
+        assert torch.equal(got, pull(z, target))
 
 
 class TestInfoNCE:
@@ -197,6 +273,45 @@ class TestLoGoHead:
         assert out['push_ratio'].item() == pytest.approx(
             (norms[0] / norms[1]).item(), rel=1e-4
         )
+
+    @pytest.mark.parametrize('pull', [None, dict(type='InfoNCEPull', temperature=0.1)])
+    def test_locals_can_be_pulled_together(self, z, seeds, pull):
+        """The arm that contradicts LoGo: each pair has the weight of an lg pair."""
+        state = dict(negatives=torch.randn(4, DIM)) if pull else {}
+        torch.manual_seed(1)
+        apart = build(pull=pull, affinity=None)
+        torch.manual_seed(1)
+        together = build(pull=pull, affinity=None, pull_locals=True)
+        a, b = (terms(head, z, seeds, **state) for head in (apart, together))
+        assert set(b) == {'loss_gg', 'loss_lg', 'loss_ll'}
+        assert (a['loss_gg'], a['loss_lg']) == (b['loss_gg'], b['loss_lg'])
+        q = [together.prepare(v) for v in z[2:]]
+        t = [together.pull.as_target(v) for v in z[2:]]
+        want = together.pull(q[0], t[1], **state) + together.pull(q[1], t[0], **state)
+        torch.testing.assert_close(b['loss_ll'], want / 6)
+        b['loss_ll'].backward()
+        assert z[0].grad is None
+        assert z[2].grad.abs().sum() > 0
+
+    def test_locals_are_not_pulled_together_and_pushed_apart(self):
+        with pytest.raises(
+            ValueError, match=r'pulls locals together and the affinity pushes'
+        ):
+            build(pull_locals=True)
+
+    def test_plain_cosine_can_push(self, z, seeds):
+        """The control of the learned affinity: no regressor, no loss of one."""
+        head = build(affinity=dict(type='CosineAffinity'), lambda_ll=0.5)
+        out = terms(head, z, seeds)
+        assert list(head.affinity.parameters()) == []
+        assert 'loss_affinity' not in out
+        cosine = F.cosine_similarity(z[2], z[3], dim=1).mean()
+        torch.testing.assert_close(out['loss_ll'], 0.5 * cosine)
+        torch.testing.assert_close(out['cos_ll'], cosine.detach())
+        learned = terms(build(), z, seeds)
+        assert out['auc_cosine'] == learned['auc_cosine']
+        out['loss_ll'].backward()
+        assert z[2].grad.abs().sum() > 0
 
     def test_more_globals_and_locals(self, seeds):
         z = [torch.randn(N, DIM) for _ in range(6)]

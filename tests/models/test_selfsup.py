@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from helpers import (
     ALGORITHMS,
+    PAIR,
     VIEWS,
     build,
+    byol,
+    byol_logo,
     cgh,
     lewel_b,
     lewel_m,
@@ -19,6 +22,7 @@ from helpers import (
     moco_logo,
     simsiam_logo,
     tick,
+    vicreg_logo,
 )
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
@@ -121,6 +125,46 @@ class TestEvery:
         assert torch.isfinite(total)
 
 
+def test_byol_logo_is_byol_without_locals(batch):
+    """A quarter of mmpretrain's BYOL, which sums 2 cos over both directions."""
+    ours = build(byol_logo(PAIR, head=logo_head(affinity=None)))
+    theirs = build(byol())
+    state = {
+        k.replace('head.pull.predictor', 'head.predictor'): v
+        for k, v in ours.state_dict().items()
+        if not k.startswith('teacher.')
+    }
+    theirs.load_state_dict(state, strict=False)
+    for online, target in ((theirs.backbone, 0), (theirs.neck, 1)):
+        theirs.target_net.module[target].load_state_dict(online.state_dict())
+    a, b = (sum(losses(model, batch).values()) for model in (ours, theirs))
+    torch.testing.assert_close(4 * a, b)
+
+
+def test_byol_logo_pulls_views_to_the_teachers_embeddings(batch):
+    """The step by hand, in evaluation mode: gg to the other's target, lg to both."""
+    model = build(byol_logo(head=logo_head(affinity=None)))
+    losses(model, batch)  # the teacher has its weights now
+    with torch.no_grad():  # another teacher, or nobody would see who is the target
+        for weight in model.teacher.parameters():
+            weight.mul_(1 + 0.3 * torch.randn_like(weight))
+    model.eval()
+    data = model.data_preprocessor(batch, True)
+    p = [model.head.prepare(model.embed(x)) for x in data['inputs']]
+    t = [model.teacher(x)[0] for x in data['inputs'][:2]]
+    got = model.loss(**data)
+
+    def l_s(a, b):
+        return -F.cosine_similarity(p[a], t[b], dim=1).mean()
+
+    crossed, straight = l_s(0, 1) + l_s(1, 0), l_s(0, 0) + l_s(1, 1)
+    assert not torch.isclose(crossed, straight, rtol=1e-3)
+    torch.testing.assert_close(got['loss_gg'], crossed / 6)
+    torch.testing.assert_close(
+        got['loss_lg'], sum(l_s(a, b) for a in (2, 3) for b in (0, 1)) / 6
+    )
+
+
 class TestSimSiamLoGo:
     def test_is_simsiam_without_locals(self, batch):
         """Two globals, symmetric, mean: mmpretrain's SimSiam to the last bit."""
@@ -154,7 +198,7 @@ class TestSimSiamLoGo:
         )
         assert not torch.allclose(held, gradient(), rtol=1e-2)
 
-    @pytest.mark.parametrize('make', [simsiam_logo, moco_logo])
+    @pytest.mark.parametrize('make', [simsiam_logo, moco_logo, byol_logo, vicreg_logo])
     def test_globals_are_seen_last(self, make, batch):
         """Running statistics lean to the last forward: locals come before."""
         model = build(make())
@@ -163,7 +207,7 @@ class TestSimSiamLoGo:
         losses(model, batch)
         assert sizes == [8, 8, 16, 16]
 
-    @pytest.mark.parametrize('make', [simsiam_logo, moco_logo])
+    @pytest.mark.parametrize('make', [simsiam_logo, moco_logo, byol_logo, vicreg_logo])
     def test_statistics_can_ignore_locals(self, make, batch):
         follow, ignore = (build(make(local_statistics=flag)) for flag in (True, False))
         views = dict(global_views=VIEWS['global_views'])

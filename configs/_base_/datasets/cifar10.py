@@ -33,6 +33,7 @@ test_cfg = dict(type='KNNTestLoop')
 val_evaluator = [
     dict(type='KNNMetric', k=(1, 20, 200), temperature=0.07),
     dict(type='OnlineProbeMetric'),
+    dict(type='CalibrationMetric'),
 ]
 # `tools/test.py` measures more; docs/evaluation.md says what each metric is.
 test_evaluator = [
@@ -40,6 +41,8 @@ test_evaluator = [
     dict(type='LinearMetric'),
     dict(type='PatchKNNMetric'),
     dict(type='RetrievalMetric'),
+    dict(type='CalibrationMetric', features='neck', prefix='calibration_neck'),
+    dict(type='CalibrationMetric', features='pixels', prefix='calibration_pixels'),
     dict(type='SpectrumMetric', features='backbone'),
     dict(type='SpectrumMetric', features='neck'),
 ]

@@ -3,7 +3,7 @@
 from mmlogo.models.heads.aligned_heads import AlignedContrastHead, AlignedPredictHead
 from mmlogo.models.heads.contrast_head import ContrastHead
 from mmlogo.models.heads.logo_head import LoGoHead
-from mmlogo.models.heads.pull import CosinePull, InfoNCEPull
+from mmlogo.models.heads.pull import CosinePull, InfoNCEPull, VICRegPull
 from mmlogo.models.heads.relation_head import RelationHead
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     'InfoNCEPull',
     'LoGoHead',
     'RelationHead',
+    'VICRegPull',
 ]

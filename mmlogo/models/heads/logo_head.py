@@ -40,10 +40,14 @@ class LoGoHead(BaseModule):
             is the paper's form: the mean of the gg pairs plus the sum of the lg pairs.
         gg_pairs: 'symmetric', the default, pulls every global view to every other.
             'one_sided' pulls each to the later ones.
+        pull_locals: With True, L_ll pulls every local view to every other, each pair with
+            the weight of an lg pair: the opposite of what LoGo claims. `affinity` must be
+            None then. Default: False.
         init_cfg: Initialisation, as in MMEngine. Default: None.
 
     Raises:
-        ValueError: If `reduction` or `gg_pairs` is neither of its values.
+        ValueError: If `reduction` or `gg_pairs` is neither of its values, or if locals
+            should be pulled together and pushed apart.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class LoGoHead(BaseModule):
         push_ratio: float | None = None,
         reduction: str = 'mean',
         gg_pairs: str = 'symmetric',
+        pull_locals: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -62,10 +67,16 @@ class LoGoHead(BaseModule):
             raise ValueError(f'reduction={reduction!r}, but it must be one of {REDUCTIONS}')
         if gg_pairs not in GG_PAIRS:
             raise ValueError(f'gg_pairs={gg_pairs!r}, but it must be one of {[*GG_PAIRS]}')
+        if pull_locals and affinity is not None:
+            raise ValueError(
+                'pull_locals=True pulls locals together and the affinity pushes them apart;'
+                ' set head.affinity=None, or leave pull_locals out'
+            )
         self.pull = MODELS.build(pull)
         self.affinity = None if affinity is None else MODELS.build(affinity)
         self.lambda_ll, self.push_ratio = lambda_ll, push_ratio
         self.reduction, self.gg_pairs = reduction, gg_pairs
+        self.pull_locals = pull_locals
 
     def prepare(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
         """Return what of an embedding (N, D) is pulled: h(z), or z at unit norm."""
@@ -102,7 +113,10 @@ class LoGoHead(BaseModule):
             )
         q_global = [self.prepare(z) for z in z_global]
         q_local = [self.prepare(z) for z in z_local]
-        losses = self.pull_together(q_global, q_local, targets, **state)
+        local_targets = (
+            [self.pull.as_target(z) for z in z_local] if self.pull_locals else []
+        )
+        losses = self.pull_together(q_global, q_local, targets, local_targets, **state)
         if self.affinity is not None:
             omega = self.affinity.loss([unit(z) for z in z_local], seeds)
             losses |= self.push_apart(z_local, losses['loss_lg']) | omega
@@ -113,9 +127,13 @@ class LoGoHead(BaseModule):
         q_global: Sequence[Tensor],
         q_local: Sequence[Tensor],
         targets: Sequence[Tensor],
+        local_targets: Sequence[Tensor] = (),
         **state: Tensor,
     ) -> dict[str, Tensor]:
-        """Return L_gg and L_lg, equations 3 and 4, in the form of `reduction`."""
+        """Return L_gg and L_lg, equations 3 and 4, in the form of `reduction`.
+
+        With targets for the locals, return also how far they are from each other.
+        """
         partners: dict[int, list[Tensor]] = {}  # of a global view, the targets of others
         for a, b in GG_PAIRS[self.gg_pairs](range(len(targets)), 2):
             partners.setdefault(a, []).append(targets[b])
@@ -130,6 +148,15 @@ class LoGoHead(BaseModule):
         losses = dict(loss_gg=torch.stack(gg).sum() / over_gg)
         if lg:
             losses['loss_lg'] = torch.stack(lg).sum() / over_lg
+        if local_targets:
+            ll = [
+                pulled
+                for i, q in enumerate(q_local)
+                for pulled in self.pull.to_all(
+                    q, [*local_targets[:i], *local_targets[i + 1 :]], **state
+                )
+            ]
+            losses['loss_ll'] = torch.stack(ll).sum() / over_lg
         return losses
 
     def push_apart(self, z_local: Sequence[Tensor], loss_lg: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """State and ideas that algorithms share, as small parts with verbs."""
 
-from mmlogo.models.parts.affinity import Affinity
+from mmlogo.models.parts.affinity import Affinity, CosineAffinity
 from mmlogo.models.parts.clock import Clock, Clocked
 from mmlogo.models.parts.frozen import call_frozen
 from mmlogo.models.parts.norms import AllReduceBN, SplitBatchNorm2d
@@ -24,6 +24,7 @@ __all__ = [
     'AllReduceBN',
     'Clock',
     'Clocked',
+    'CosineAffinity',
     'GlobalLocal',
     'Queue',
     'Ramp',

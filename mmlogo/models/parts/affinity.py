@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,8 +56,61 @@ NEGATIVES = dict(reversed=reversed_samples, next=next_samples)
 NOISE_ON = ('both', 'positives')
 
 
+def check(name: str, value: str, allowed: Collection[str]) -> None:
+    """Raise ValueError unless an argument has one of its values."""
+    if value not in allowed:
+        raise ValueError(
+            f'affinity.{name}={value!r}, but it must be one of {tuple(allowed)}'
+        )
+
+
+class LocalPairs(BaseModule):
+    """Pairs of local embeddings: of one image, and of two.
+
+    Args:
+        negatives: The other image of a negative pair, a name in `NEGATIVES`.
+        init_cfg: Initialisation, as in MMEngine. Default: None.
+
+    Raises:
+        ValueError: If there is no such name.
+    """
+
+    def __init__(self, negatives: str, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        check('negatives', negatives, NEGATIVES)
+        self.pair_up = NEGATIVES[negatives]
+
+    @staticmethod
+    def positives(z_local: Sequence[Float[Tensor, 'N D']]) -> list[Float[Tensor, 'N DD']]:
+        """Return pairs of two locals of an image: (N, 2D) for each of M (M - 1) orders."""
+        return [torch.cat(pair, dim=1) for pair in itertools.permutations(z_local, 2)]
+
+    def negatives(
+        self, z_local: Sequence[Float[Tensor, 'N D']]
+    ) -> list[Float[Tensor, 'N DD']]:
+        """Return pairs as `positives` does, the second local of another image."""
+        return [
+            torch.cat((first, self.other_image(second)), dim=1)
+            for first, second in itertools.permutations(z_local, 2)
+        ]
+
+    def other_image(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
+        """Return (N, D) of other samples of the global batch, never the same one.
+
+        Raises:
+            ValueError: If the global batch holds one image.
+        """
+        everyone = gather_batch(z)
+        if len(everyone) < 2:
+            raise ValueError(
+                'the affinity needs negatives from another image, and the global batch '
+                'holds one; raise the batch size'
+            )
+        return own_rows(self.pair_up(everyone))
+
+
 @MODELS.register_module()
-class Affinity(BaseModule):
+class Affinity(LocalPairs):
     """l_a: how alike two local embeddings are, by a regressor f that learns it.
 
     LoGo, arXiv 2203.17205, equations 5 and 6, figure 2. Two games are played with
@@ -99,16 +152,9 @@ class Affinity(BaseModule):
         objective: str = 'logistic',
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        for name, value, allowed in (
-            ('noise_on', noise_on, NOISE_ON),
-            ('negatives', negatives, NEGATIVES),
-            ('objective', objective, OBJECTIVES),
-        ):
-            if value not in allowed:
-                raise ValueError(
-                    f'affinity.{name}={value!r}, but it must be one of {tuple(allowed)}'
-                )
+        super().__init__(negatives, init_cfg)
+        check('noise_on', noise_on, NOISE_ON)
+        check('objective', objective, OBJECTIVES)
         self.f = Regressor(
             dim=dim,
             hid_channels=hid_channels,
@@ -116,7 +162,7 @@ class Affinity(BaseModule):
             norm_cfg=norm_cfg or dict(type='SyncBN'),
         )
         self.noise, self.noise_on = noise / math.sqrt(dim), noise_on
-        self.pair_up, self.objective = NEGATIVES[negatives], OBJECTIVES[objective]
+        self.objective = OBJECTIVES[objective]
 
     def loss(
         self, z_local: Sequence[Float[Tensor, 'N D']], seeds: Int64[Tensor, 'N 3']
@@ -150,34 +196,6 @@ class Affinity(BaseModule):
         with torch.autocast(z_local[0].device.type, enabled=False):
             return self.objective.push(self.f.judge(torch.cat(self.positives(z_local))))
 
-    @staticmethod
-    def positives(z_local: Sequence[Float[Tensor, 'N D']]) -> list[Float[Tensor, 'N DD']]:
-        """Return pairs of two locals of an image: (N, 2D) for each of M (M - 1) orders."""
-        return [torch.cat(pair, dim=1) for pair in itertools.permutations(z_local, 2)]
-
-    def negatives(
-        self, z_local: Sequence[Float[Tensor, 'N D']]
-    ) -> list[Float[Tensor, 'N DD']]:
-        """Return pairs as `positives` does, the second local of another image."""
-        return [
-            torch.cat((first, self.other_image(second)), dim=1)
-            for first, second in itertools.permutations(z_local, 2)
-        ]
-
-    def other_image(self, z: Float[Tensor, 'N D']) -> Float[Tensor, 'N D']:
-        """Return (N, D) of other samples of the global batch, never the same one.
-
-        Raises:
-            ValueError: If the global batch holds one image.
-        """
-        everyone = gather_batch(z)
-        if len(everyone) < 2:
-            raise ValueError(
-                'the affinity needs negatives from another image, and the global batch '
-                'holds one; raise the batch size'
-            )
-        return own_rows(self.pair_up(everyone))
-
     @torch.no_grad()
     def diagnose(self, z_local: Sequence[Float[Tensor, 'N D']]) -> dict[str, Tensor]:
         """Return auc_affinity, auc_cosine and cos_ll of pairs without noise.
@@ -194,6 +212,46 @@ class Affinity(BaseModule):
             auc_cosine=auc(cos_pos, cos_neg),
             cos_ll=cos_pos.mean(),
         )
+
+
+@MODELS.register_module()
+class CosineAffinity(LocalPairs):
+    """l_a = cos(z_l1, z_l2): locals are pushed apart without a regressor.
+
+    It is the control for LoGo's learned affinity. It has nothing to learn, so `loss` has no
+    term. Its figures are for the log.
+
+    Args:
+        negatives: The other image of a negative pair of the log. 'reversed', the default,
+            takes sample N - 1 - n of the global batch for sample n; 'next' takes n + 1.
+        init_cfg: Initialisation, as in MMEngine. Default: None.
+
+    Raises:
+        ValueError: If `negatives` is neither of its values.
+    """
+
+    def __init__(
+        self, *, negatives: str = 'reversed', init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(negatives, init_cfg)
+
+    @torch.no_grad()
+    def loss(
+        self, z_local: Sequence[Float[Tensor, 'N D']], seeds: Int64[Tensor, 'N 3']
+    ) -> dict[str, Float[Tensor, '']]:
+        """Return auc_cosine and cos_ll, as `Affinity.loss` does.
+
+        Args:
+            z_local: M x (N, D), unit norm.
+            seeds: (N, 3), the samples' seeds. They are not used.
+        """
+        positive = _cosine(torch.cat(self.positives(z_local)))
+        negative = _cosine(torch.cat(self.negatives(z_local)))
+        return dict(auc_cosine=auc(positive, negative), cos_ll=positive.mean())
+
+    def push(self, z_local: Sequence[Float[Tensor, 'N D']]) -> Float[Tensor, '']:
+        """Return the mean cosine over all pairs of locals, to be minimised."""
+        return _cosine(torch.cat(self.positives(z_local))).mean()
 
 
 def _cosine(pairs: Tensor) -> Tensor:

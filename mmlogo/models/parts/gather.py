@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.dist import all_gather, all_reduce_params, get_dist_info
 from torch import Tensor
+from torch.distributed.nn import functional as differentiable
 
 
 @torch.no_grad()
@@ -21,6 +22,19 @@ def gather_batch(x: Tensor) -> Tensor:
     if get_dist_info()[1] == 1:
         return x.detach()
     return torch.stack(all_gather(x.detach().contiguous()), dim=1).flatten(0, 1)
+
+
+def gather_with_gradient(x: Tensor) -> Tensor:
+    """Gather (N, ...) of every rank to (W * N, ...), rank after rank.
+
+    The gradient of every rank's loss flows back to the rank that a row came from, where
+    they are summed. So a loss of the gathered batch, which is the same on every rank, has
+    W times its gradient on each, and the mean over ranks that DistributedDataParallel takes
+    is the gradient of one process with the whole batch.
+    """
+    if get_dist_info()[1] == 1:
+        return x
+    return torch.cat(differentiable.all_gather(x.contiguous()))
 
 
 @torch.no_grad()

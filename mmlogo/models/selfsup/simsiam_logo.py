@@ -1,4 +1,4 @@
-"""SimSiam-LoGo: LoGo on SimSiam's siamese network."""
+"""LoGo on a siamese network without a teacher: SimSiam-LoGo and VICReg-LoGo."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from mmlogo.registry import MODELS
 from mmlogo.views.seeds import seeds_of
 
 
-@MODELS.register_module()
+@MODELS.register_module(name=['SimSiamLoGo', 'VICRegLoGo'])
 class SimSiamLoGo(BaseSelfSupervisor):
-    """LoGo (arXiv 2203.17205) with the non-contrastive similarity, equation 2.
+    """LoGo (arXiv 2203.17205) whose targets are the embeddings of the global views.
+
+    The pull of its head makes the method. With a `CosinePull`, the non-contrastive
+    similarity of equation 2, it is SimSiam-LoGo. With a `VICRegPull` it is VICReg-LoGo
+    (VICReg: arXiv 2105.04906), and the same class is registered as `VICRegLoGo`. Without
+    local views and affinity it is SimSiam, or VICReg.
 
     Args:
         num_globals: How many of the inputs, from the first, are global views. Default:
@@ -47,3 +52,6 @@ class SimSiamLoGo(BaseSelfSupervisor):
             z_local = [self.embed(x) for x in views.local_views]  # M x (N, D)
         z_global = [self.embed(x) for x in views.global_views]  # G x (N, D)
         return self.head.loss(z_global, z_local, targets=z_global, seeds=seeds)
+
+
+VICRegLoGo = SimSiamLoGo
