@@ -287,6 +287,7 @@ def curves_of(report: Report) -> dict[str, list[dict]]:
         'lr': [scalar for scalar in scalars if scalar == 'lr'],
         'knn': [a.scalar for a in _accuracies(report.runs) if a.k is not None],
         'probes': [a.scalar for a in _accuracies(report.runs) if a.k is None],
+        'calibration': [scalar for scalar in scalars if scalar.startswith('calibration')],
         'speed': [scalar for scalar in _SPEED if scalar in scalars],
     }
     for name, group in groups.items():
@@ -297,7 +298,7 @@ def curves_of(report: Report) -> dict[str, list[dict]]:
     groups['others'] = [scalar for scalar in scalars if scalar not in taken]
     charts = {}
     for name, group in groups.items():
-        steps = name not in ('knn', 'probes')
+        steps = name not in ('knn', 'probes', 'calibration')
         charts[name] = _charts(report, group, split=name == 'loss', steps=steps)
     return {name: found for name, found in charts.items() if found}
 

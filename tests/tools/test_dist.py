@@ -13,6 +13,7 @@ import torch.distributed
 import torch.multiprocessing
 from helpers import (
     byol,
+    byol_logo,
     cgh,
     encoder,
     give_clock,
@@ -24,6 +25,7 @@ from helpers import (
     simsiam,
     simsiam_logo,
     tick,
+    vicreg_logo,
 )
 from mmengine.dist import broadcast, get_dist_info
 from mmengine.model import revert_sync_batchnorm
@@ -57,6 +59,14 @@ CASES: dict[str, Callable[[int], dict]] = {
     'moco symmetric, SyncBN': lambda _: moco(backbone=SYNC, symmetric=True),
     'moco_logo, SyncBN': lambda _: moco_logo(backbone=SYNC),
     'byol, SyncBN': lambda _: byol(),
+    'byol_logo, SyncBN': lambda _: byol_logo(),
+    # variance and covariance are of the batch of both
+    'vicreg_logo, push_ratio': lambda _: vicreg_logo(
+        head=logo_head(dict(type='VICRegPull'), push_ratio=0.05)
+    ),
+    'simsiam_logo, cosine': lambda _: simsiam_logo(
+        head=logo_head(affinity=dict(type='CosineAffinity'))
+    ),
     'lewel_b EMAN, SyncBN': lambda _: lewel_b(),
     # BatchNorm per process, as EMAN has it
     'lewel_b EMAN, split BN': lambda world_size: lewel_b(
