@@ -77,7 +77,8 @@ class CalibrationMetric(FeatureMetric):
       the likeness of an image's parts that no shared pixel explains.
     - `r`, the correlation of cosine and overlap, in [-1, 1].
     - `shuffled_slope`, the control: the slope if the second crop is of the next image. It
-      is 0 but for chance.
+      is what the sizes of the crops explain alone: larger crops overlap more, and are more
+      like any other crop.
 
     The metric needs neither labels nor a bank. LoGo (arXiv 2203.17205) pushes local crops
     apart, so it predicts a larger slope and a lower `at_zero` than its baseline has.

@@ -39,7 +39,7 @@ TITLES = {
     'calibration/at_zero': 'cosine at no overlap',
     'calibration/other': 'cosine of different images',
     'calibration/r': 'correlation with the overlap',
-    'calibration/shuffled_slope': 'slope of shuffled pairs (control)',
+    'calibration/shuffled_slope': 'slope with crops of other images (control)',
     'std_ratio': 'Spread',
     'mean_cosine': 'Mean cosine',
     'rank_me': 'RankMe',

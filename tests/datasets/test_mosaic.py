@@ -56,6 +56,7 @@ def test_contents_share_anchors_and_seams():
     one, other = mosaic('hetero'), mosaic('homo')
     n = torch.arange(30)[:, None]
     assert torch.equal(one.members == n, other.members == n)
+    assert (one.members == n).any(dim=0).all()  # each corner has its turn
     assert torch.equal(one.seams, other.seams)
 
 
@@ -137,3 +138,11 @@ def test_every_image_and_every_triple_has_its_turn():
 def test_bad_arguments(content, options, text):
     with pytest.raises(ValueError, match=text):
         mosaic(content, **options)
+
+
+def test_of_the_photographs_that_need_no_download():
+    tiles = dict(type='PhotoTiles', split='train', limit=8)
+    data = mosaic('homo', dataset=tiles)
+    assert data.images.shape[1:] == (3, 64, 64)
+    assert len(data) == len(DATASETS.build(tiles))
+    assert data[3]['gt_label'] == 0
