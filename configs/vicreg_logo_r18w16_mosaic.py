@@ -5,8 +5,8 @@
 #
 #   python tools/train.py configs/vicreg_logo_r18w16_mosaic.py --amp --data-root DIR
 #
-# Options: train_dataloader.dataset.content=homo or copy; model.head.affinity=None is the
-# arm without the push.
+# The other contents are options: train_dataloader.dataset.content=homo, or copy. The arm
+# without the push is model.head.affinity=None.
 _base_ = 'vicreg_logo_r18w16_cifar10_5k.py'
 train_dataloader = dict(
     dataset=dict(

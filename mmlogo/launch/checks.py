@@ -55,6 +55,23 @@ def check_data_roots(cfg: Config) -> None:
             )
 
 
+def check_runner(cfg: Config) -> None:
+    """Refuse a config for MMEngine's FlexibleRunner, which the Runner would half ignore.
+
+    Raises:
+        ValueError: If the config has a `strategy` (FSDP, DeepSpeed, ColossalAI) or another
+            `runner_type` than 'Runner'.
+    """
+    asked = [f'{key}={cfg[key]!r}' for key in ('strategy', 'runner_type') if cfg.get(key)]
+    if cfg.get('strategy') or cfg.get('runner_type', 'Runner') != 'Runner':
+        raise ValueError(
+            f'the config has {" and ".join(asked)}, for a FlexibleRunner, and mmlogo '
+            'trains with a Runner and DistributedDataParallel: its teachers, hooks and '
+            'checkpoints read whole weights, not shards; take it out, and lower the memory '
+            'with --amp, model.backbone.with_cp=True or optim_wrapper.accumulative_counts'
+        )
+
+
 def check_schedules(cfg: Config) -> None:
     """Refuse schedules that do not fit into the training.
 

@@ -15,7 +15,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
 from mmlogo.checkpoints.newest import Found, newest_valid
-from mmlogo.launch.checks import datasets_of, require_checkpoint
+from mmlogo.launch.checks import check_runner, datasets_of, require_checkpoint
 from mmlogo.launch.lint import check_overrides
 from mmlogo.launch.processes import LAUNCHERS, init_processes
 
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(cfg: Config, args: argparse.Namespace) -> Config:
     """Apply the arguments of `add_arguments` to a config, and join the process group."""
+    check_runner(cfg)
     os.environ.setdefault('LOCAL_RANK', args.local_rank)
     check_overrides(cfg, args.cfg_options)
     cfg.merge_from_dict(args.cfg_options)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import tool, write_config
 from mmengine.config import Config
 from torch import nn
 
@@ -293,3 +294,15 @@ def test_a_warm_up_longer_than_the_training_is_refused():
     cfg.train_cfg.max_epochs = 5
     with pytest.raises(ValueError, match='0, WarmUpLR, is for epoch 0 to 10'):
         launch.check_schedules(cfg)
+
+
+@pytest.mark.parametrize(
+    'text', ["strategy = dict(type='FSDPStrategy')", "runner_type = 'FlexibleRunner'"]
+)
+def test_a_config_for_another_runner_is_refused(tmp_path, tiny_tree, text):
+    """MMEngine's Runner would train on and leave the strategy out."""
+    cfg = write_config(tmp_path, 'one', 'simsiam_r18_cifar10', text)
+    with pytest.raises(
+        ValueError, match='trains with a Runner and DistributedDataParallel'
+    ):
+        tool('train', cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w')
