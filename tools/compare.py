@@ -58,6 +58,7 @@ with contextlib.redirect_stdout(None if __name__ == '__main__' else sys.stdout):
         Arm,
         cells_of,
         difference_of,
+        draw_curves_of,
         markdown,
         summarise,
     )
@@ -183,7 +184,9 @@ def compare(args: argparse.Namespace) -> int:
     if not any(arm.runs for arm in arms):
         raise ValueError('no arm has a run that reached its end, so there is no table')
     out = args.out or args.work_dir
-    result = summarise(arms, args.metric, out, plan)
+    result = summarise(arms, args.metric, plan)
+    out.mkdir(parents=True, exist_ok=True)
+    draw_curves_of(arms, args.metric, out / 'compare.png')
     (out / 'compare.json').write_text(json.dumps(result, indent=1) + '\n')
     (out / 'compare.md').write_text(markdown(result), encoding='utf-8')
     show(result, console)

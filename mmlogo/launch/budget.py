@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 NEAR = 0.02  # steps whose costs differ by less count as equal
+UNEQUAL = 0.05  # numbers of updates that differ by more do not
 
 
 class StepCost(NamedTuple):
@@ -128,8 +129,9 @@ def shares(
 ) -> dict[str, Share]:
     """Choose epochs so that all arms make as many updates as `minutes` allow.
 
-    Epochs are whole, so updates are equal up to half an epoch. Of the numbers of updates
-    that use 97 to 100 per cent of the time, this takes the one that fits best.
+    Epochs are whole, so updates are equal up to half an epoch, and never more than 5 per
+    cent apart. Of the numbers of updates that use 97 to 100 per cent of the time, this
+    takes the one that fits best.
     Every arm is evaluated about as often as the config with the fewest evaluations says.
 
     Args:
@@ -139,7 +141,8 @@ def shares(
         minutes: Processor time of a run, with its evaluations.
 
     Raises:
-        ValueError: If the time is too short for one epoch of every arm.
+        ValueError: If the time is too short for one epoch of every arm, or for numbers of
+            epochs with nearly the same updates.
     """
     lengths = {
         arm: (d.images // batches[arm] if d.drop_last else -(-d.images // batches[arm]))
@@ -166,10 +169,17 @@ def shares(
 
     def misfit(updates: float) -> float:
         found = rounded(updates)
-        made = [found[arm] * lengths[arm] for arm in demands]
+        made = [updates, *(found[arm] * lengths[arm] for arm in demands)]
         return (max(made) - min(made)) / updates
 
-    epochs = rounded(min((most * (1 - n / 1000) for n in range(31)), key=misfit))
+    updates = min((most * (1 - n / 1000) for n in range(31)), key=misfit)
+    epochs = rounded(updates)
+    if misfit(updates) > UNEQUAL:
+        made = ', '.join(f'{arm} {epochs[arm] * n:,}' for arm, n in lengths.items())
+        raise ValueError(
+            f'--budget {minutes:g} CPU minutes are {updates:,.0f} updates for every arm, '
+            f'and whole epochs would give {made}; give more minutes'
+        )
     return {
         arm: Share(
             batches[arm],

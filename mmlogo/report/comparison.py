@@ -263,17 +263,13 @@ def _product(*factors: int | None) -> int | None:
 
 
 def summarise(
-    arms: Sequence[Arm],
-    metrics: Sequence[str],
-    out: Path,
-    plan: Mapping[str, Any] | None = None,
+    arms: Sequence[Arm], metrics: Sequence[str], plan: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Draw `compare.png` into a folder, and return what a page and a table say.
+    """Return what a page and a table say of arms.
 
     Args:
         arms: At least one. The others are compared with the first.
         metrics: Scalars of the log, in per cent.
-        out: The folder. It is made if it does not exist.
         plan: What was planned for a budget, which is kept with the results; default: none.
 
     Returns:
@@ -313,6 +309,20 @@ def summarise(
     )
     if plan:
         result['budget'] = plan
+    return result
+
+
+def draw_curves_of(arms: Sequence[Arm], metrics: Sequence[str], path: Path) -> None:
+    """Draw the metrics of arms over epochs, and over the processor time of an epoch.
+
+    Args:
+        arms: The arms, in the order of their colours.
+        metrics: Scalars of the log, in per cent.
+        path: The file to write.
+
+    Raises:
+        ValueError: If there are more arms than colours.
+    """
     curves = {
         metric: {
             arm.name: [
@@ -324,12 +334,11 @@ def summarise(
     }
     paces = {}
     for arm in arms:
-        spent, epochs = efforts[arm.name]['cpu_minutes'], efforts[arm.name]['epochs']
+        effort = effort_of(arm)
+        spent, epochs = effort['cpu_minutes'], effort['epochs']
         known = bool(spent) and None not in spent and sum(epochs)
         paces[arm.name] = sum(spent) / sum(epochs) if known else None
-    out.mkdir(parents=True, exist_ok=True)
-    draw_arms(curves, paces, out / 'compare.png')
-    return result
+    draw_arms(curves, paces, path)
 
 
 def _as_dict(row: Row) -> dict[str, Any]:
