@@ -137,8 +137,8 @@ class Run:
 
     @property
     def rate(self) -> float | None:
-        """The highest learning rate of the base group that was logged."""
-        points = self.scalars.get('base_lr') or self.scalars.get('lr')
+        """The highest learning rate that was logged."""
+        points = self.scalars.get('lr')  # `base_lr` is not scaled with the batch
         return max(value for _, value in points) if points else None
 
     @property

@@ -482,7 +482,7 @@ def write_run(
     """A run of 4 epochs of 5 steps, evaluated at the epochs 0, 2 and 4."""
     logs = folder / '1' / 'vis_data'
     logs.mkdir(parents=True)
-    rows = [dict(base_lr=0.1, loss=1.0, epoch=e, step=5 * e) for e in range(1, 5)]
+    rows = [dict(lr=0.1, loss=1.0, epoch=e, step=5 * e) for e in range(1, 5)]
     rows += [
         {K20: value, 'step': epoch} for epoch, value in zip((0, 2, 4), values, strict=True)
     ]

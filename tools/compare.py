@@ -25,10 +25,9 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -70,14 +69,13 @@ EVERY = 60.0  # seconds between two lines of progress, where there is no termina
 LOG = 'compare.log'  # what a training prints, in its work dir
 
 
-@dataclass
-class Source:
+class Source(NamedTuple):
     """Where the runs of an arm come from: a config with its options, or work dirs."""
 
     name: str
-    config: str = ''
-    work_dirs: list[Path] = field(default_factory=list)
-    options: list[str] = field(default_factory=list)
+    config: str  # empty if there are work dirs
+    work_dirs: list[Path]
+    options: list[str]
 
 
 def parse_args() -> argparse.Namespace:
@@ -222,18 +220,17 @@ def sources_of(words: Sequence[str], options: Sequence[Sequence[str]]) -> list[S
                 'work dirs are one arm if all have the same NAME=, and a config is an arm '
                 'of its own'
             )
-        source = found.setdefault(name, Source(name))
-        source.work_dirs += folders
         if not folders:
-            source.config = path
             config_path(path)
+        source = found.setdefault(name, Source(name, '' if folders else path, [], []))
+        source.work_dirs.extend(folders)
     for name, *values in options:
         if name not in found or not found[name].config:
             raise ValueError(
                 f'--options {name} ..., but no config has this name; give one of '
                 f'{[s.name for s in found.values() if s.config]}'
             )
-        found[name].options += values
+        found[name].options.extend(values)
     for value in (v for source in found.values() for v in source.options):
         if '=' not in value:
             raise ValueError(f'--options ... {value}: give NAME KEY=VALUE [KEY=VALUE ...]')
