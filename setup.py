@@ -62,7 +62,7 @@ setup(
             'scikit-image',
             'scikit-learn',
         ],
-        'report': ['adjustText', 'jinja2', 'matplotlib>=3.10', 'scikit-learn'],
+        'report': ['adjustText', 'jinja2', 'matplotlib>=3.10', 'scikit-learn', 'scipy'],
         'detection': ['onedl-mmdetection>=3.5', 'pycocotools'],
         'tests': [
             'adjustText',
@@ -79,6 +79,7 @@ setup(
             'setuptools',
             'scikit-image',
             'scikit-learn',
+            'scipy',
             'timm',
         ],
     },

@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmlogo.config import read_config
 from mmlogo.engine.hooks.bad_samples import FILE as BAD_SAMPLES
 from mmlogo.engine.hooks.provenance import FILE as NOTES
+from mmlogo.views import parse_views
 
 Points = list[tuple[float, float]]
 _ACCURACY = re.compile(r'(?P<probe>.+)/top(?P<top>[15])(_k(?P<k>\d+))?')
@@ -34,6 +35,13 @@ class Accuracy(NamedTuple):
     last_epoch: float
     best: float
     best_epoch: float  # the first that reached it
+
+
+class Cost(NamedTuple):
+    """The processor time of a run."""
+
+    seconds: float
+    exact: bool  # False if a start recorded no end, and its part is an estimate
 
 
 # Scalars of the log that depend on the machine, not on the training.
@@ -90,6 +98,83 @@ class Run:
         trained = [event for event in events if event in ('start', 'end')]
         return bool(trained) and trained[-1] == 'end'
 
+    @property
+    def complete(self) -> bool:
+        """Whether the run is finished, and all epochs of its config are done."""
+        total = ((self.cfg or {}).get('train_cfg') or {}).get('max_epochs')
+        return self.finished and (total is None or self.done >= total)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the newest start, or of the config. None if neither has one."""
+        recorded = [note['seed'] for note in self._starts if note.get('seed') is not None]
+        configured = ((self.cfg or {}).get('randomness') or {}).get('seed')
+        return recorded[-1] if recorded else configured
+
+    @property
+    def batch(self) -> int | None:
+        """How many images an update has, of all processes and accumulated iterations."""
+        loader = (self.cfg or {}).get('train_dataloader') or {}
+        if 'batch_size' not in loader:
+            return None
+        processes = self._starts[-1].get('processes', 1) if self._starts else 1
+        return loader['batch_size'] * processes * self._accumulated
+
+    @property
+    def updates(self) -> int | None:
+        """How many optimiser steps the run has made. None if no end was recorded."""
+        ends = [note for note in self.notes if note.get('event') in ('end', 'interrupted')]
+        if not ends or 'iteration' not in ends[-1]:
+            return None
+        return ends[-1]['iteration'] // self._accumulated
+
+    @property
+    def views_of_image(self) -> int | None:
+        """How many views are made of an image. None if the config does not say so."""
+        model = (self.cfg or {}).get('model') or {}
+        views = (model.get('data_preprocessor') or {}).get('views')
+        return None if views is None else len(parse_views(views))
+
+    @property
+    def rate(self) -> float | None:
+        """The highest learning rate that was logged."""
+        points = self.scalars.get('lr')  # `base_lr` is not scaled with the batch
+        return max(value for _, value in points) if points else None
+
+    @property
+    def _starts(self) -> list[dict]:
+        return [note for note in self.notes if note.get('event') == 'start']
+
+    @property
+    def _accumulated(self) -> int:
+        wrapper = (self.cfg or {}).get('optim_wrapper') or {}
+        return wrapper.get('accumulative_counts', 1)
+
+    def cost(self) -> Cost | None:
+        """Return the processor time of the steps that the run is made of.
+
+        A process that was killed recorded no end. Its steps up to the checkpoint from which
+        the run was resumed are counted at the pace of the starts that have an end. What it
+        did after that checkpoint was lost, and is not counted.
+
+        Returns:
+            The cost. None if no end was recorded, or a killed part cannot be estimated.
+        """
+        spent, steps, lost = 0.0, 0, 0
+        begun: dict | None = None
+        for note in self.notes:
+            if note.get('event') == 'start':
+                if begun is not None:
+                    lost += note.get('iteration', 0) - begun.get('iteration', 0)
+                begun = note
+            elif note.get('event') in ('end', 'interrupted') and begun is not None:
+                spent += note['cpu_seconds']
+                steps += note.get('iteration', 0) - begun.get('iteration', 0)
+                begun = None
+        if begun is not None or not spent or (lost and not steps):
+            return None
+        return Cost(spent + (spent / steps * lost if lost else 0.0), not lost)
+
     def accuracies(self) -> list[Accuracy]:
         """Return the accuracies of every probe, k-NN first, in the order of k."""
         found = []
@@ -114,7 +199,7 @@ class Run:
 
     def facts(self) -> dict[str, str | None]:
         """Return what a report says about the run. A fact that was not recorded is None."""
-        starts = [note for note in self.notes if note.get('event') == 'start']
+        starts = self._starts
         ends = [n for n in self.notes if n.get('event') in ('end', 'interrupted')]
         cfg = self.cfg or {}
         total = (cfg.get('train_cfg') or {}).get('max_epochs')

@@ -477,3 +477,54 @@ def read_model_index(folder: Path) -> modelindex.models.ModelIndex.ModelIndex:
     faults = [fault for part in index.collect_check_errors() for fault in part['errors']]
     assert not faults, faults
     return index
+
+
+K20 = 'knn/top1_k20'
+# The config of the runs that `write_run` writes.
+LOGGED = """
+model = dict(data_preprocessor=dict(views=dict(
+    g=dict(role='global', count=2, size=8, scale=(0.5, 1.0)),
+    l=dict(role='local', count=2, size=4, scale=(0.1, 0.5)))))
+optim_wrapper = dict(optimizer=dict(lr=0.1))
+train_cfg = dict(max_epochs=4)
+train_dataloader = dict(batch_size=8, dataset=dict(data_root='DIR'))
+val_dataloader = dict(dataset=dict(type='Mine', split='test', data_root='DIR'))
+"""
+
+
+def write_run(
+    folder: Path,
+    seed: int,
+    values: list[float],
+    notes: list[dict] | None = None,
+    config: str = LOGGED,
+) -> Path:
+    """A run of 4 epochs of 5 steps, evaluated at the epochs 0, 2 and 4."""
+    logs = folder / '1' / 'vis_data'
+    logs.mkdir(parents=True)
+    rows = [dict(lr=0.1, loss=1.0, epoch=e, step=5 * e) for e in range(1, 5)]
+    rows += [
+        {K20: value, 'step': epoch} for epoch, value in zip((0, 2, 4), values, strict=True)
+    ]
+    (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)))
+    (folder / 'mine.py').write_text(config)
+    notes = notes or [started(seed), ended(20, 60.0)]
+    (folder / 'runs.jsonl').write_text('\n'.join(map(json.dumps, notes)) + '\n')
+    return folder
+
+
+def started(seed: int, iteration: int = 0) -> dict:
+    command = f'python /x/tools/train.py mine.py --cfg-options randomness.seed={seed}'
+    return dict(
+        event='start',
+        seed=seed,
+        iteration=iteration,
+        command=f'{command} --work-dir /x/y --resume auto',
+        commit='abc',
+        hardware='a box',
+    )
+
+
+def ended(iteration: int, cpu: float, event: str = 'end') -> dict:
+    epoch = iteration // 5
+    return dict(event=event, iteration=iteration, epoch=epoch, seconds=cpu, cpu_seconds=cpu)

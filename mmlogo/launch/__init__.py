@@ -29,7 +29,7 @@ from mmlogo.launch.processes import (
     leave_processes,
     leaving_processes,
 )
-from mmlogo.launch.work_dir import claim_work_dir
+from mmlogo.launch.work_dir import claim_work_dir, holder_of
 
 __all__ = [
     'LAUNCHERS',
@@ -44,6 +44,7 @@ __all__ = [
     'divide_global_batch',
     'drop_hooks',
     'find_type',
+    'holder_of',
     'init_processes',
     'leave_processes',
     'leaving_processes',

@@ -31,6 +31,23 @@ def claim_work_dir(cfg: Config) -> None:
         raise FileExistsError(problem[0])
 
 
+def holder_of(work_dir: str | os.PathLike) -> str | None:
+    """Return which process trains in a work dir now, such as 'process 7 on HOST'.
+
+    None if none does, or if the file system has no locks.
+    """
+    try:
+        with (Path(work_dir).resolve() / _LOCK).open('r+') as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    return file.read().strip() or 'another process'
+    except FileNotFoundError:
+        pass
+    return None
+
+
 def _problem(cfg: Config) -> str | None:
     folder = Path(cfg.work_dir).resolve()
     found = checkpoints_in(folder)

@@ -62,6 +62,7 @@ class Line(NamedTuple):
     name: str
     place: int  # among all runs, which decides its colour
     points: Points
+    band: Sequence[tuple[float, float, float]] = ()  # (x, low, high)
 
 
 def title_of(scalar: str) -> str:
@@ -255,6 +256,62 @@ def draw_comparison(
     return figure
 
 
+def draw_arms(
+    curves: Mapping[str, Mapping[str, Sequence[Points]]],
+    minutes: Mapping[str, float | None],
+    path: str | os.PathLike,
+) -> Figure:
+    """Draw scalars of several arms: the mean over the seeds, and a band from least to most.
+
+    The left half is over epochs. The right half is over processor time, without the arms
+    whose time is not known.
+
+    Args:
+        curves: Scalar -> arm -> the values of every seed. Every scalar has the same arms,
+            in the order of their colours. An arm may have no seed.
+        minutes: Arm -> CPU minutes of an epoch, None if they are not known.
+        path: The file to write. Its ending says which format.
+
+    Raises:
+        ValueError: If there are more arms than colours.
+    """
+    if len(minutes) > len(LIGHT.shades):
+        raise ValueError(
+            f'{len(minutes)} arms in one picture, and it has colours for '
+            f'{len(LIGHT.shades)}; draw several'
+        )
+    figure = new_figure(8, 0.2 + 3.2 * len(curves), LIGHT)
+    axes = figure.subplots(len(curves), 2, sharey='row', squeeze=False)
+    for (left, right), (scalar, arms) in zip(axes, curves.items(), strict=True):
+        lines = [_band(arm, n, arms[arm]) for n, arm in enumerate(minutes) if arms[arm]]
+        title = f'{title_of(scalar)}, %: mean and range'
+        _draw(left, lines, title, 'epoch (0: untrained)', size=7.5, named=False)
+        paced = [_paced(line, minutes[line.name]) for line in lines]
+        paced = [line for line in paced if line is not None]
+        _draw(right, paced, 'over minutes of one core', 'CPU minutes', size=7.5)
+    figure.savefig(path)
+    return figure
+
+
+def _band(name: str, place: int, seeds: Sequence[Points]) -> Line:
+    """Return the mean over the seeds where all have a value, and their range."""
+    shared = sorted(set.intersection(*({x for x, _ in points} for points in seeds)))
+    values = {x: [dict(points)[x] for points in seeds] for x in shared}
+    points = [(x, float(np.mean(values[x]))) for x in shared]
+    band = [(x, min(values[x]), max(values[x])) for x in shared] if len(seeds) > 1 else []
+    return Line(name, place, points, band)
+
+
+def _paced(line: Line, pace: float | None) -> Line | None:
+    """Return a line over minutes, of which an epoch has `pace`."""
+    if pace is None:
+        return None
+    return line._replace(
+        points=[(x * pace, y) for x, y in line.points],
+        band=[(x * pace, low, high) for x, low, high in line.band],
+    )
+
+
 def _draw(
     axes: Axes,
     lines: Sequence[Line],
@@ -281,8 +338,10 @@ def _draw(
         axes.ticklabel_format(axis='y', useMathText=True)
     axes.yaxis.get_offset_text().set(color=theme.faint, fontsize=7.5)
     labels = []
-    for name, place, points in lines:
+    for name, place, points, band in lines:
         colour = theme.shade(place)
+        if band:
+            axes.fill_between(*zip(*band, strict=True), color=colour, alpha=0.18, lw=0)
         if steps and points[-1][0] > _FEW:
             axes.plot(*zip(*points, strict=True), color=colour, lw=0.6, alpha=0.3)
             points = epoch_means(points)
