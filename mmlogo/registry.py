@@ -28,9 +28,9 @@ class _Models(Registry):
 
     def get(self, key: str) -> type | None:
         asked = str(key).rpartition('.')[2] in _OF_DETECTORS
-        if (asked and find_spec('mmdet') is not None) or 'mmdet.models' in sys.modules:
-            if not is_half_imported():
-                import_module('mmlogo.transfer.detectors')
+        there = 'mmdet.models' in sys.modules or (asked and find_spec('mmdet') is not None)
+        if there and not is_half_imported():
+            import_module('mmlogo.transfer.detectors')
         return super().get(key)
 
 

@@ -68,7 +68,7 @@ class Deferral(MetaPathFinder):
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Run the holder, if that was put off. This imports mmdet, where it is installed."""
+        """Run the holder, if that was put off. This imports mmdet if it is installed."""
         if self.waiting is None:
             return
         (holder, loader), self.waiting = self.waiting, None

@@ -74,9 +74,9 @@ class ValidateFirstHook(Hook):
             return
         untrained, self.untrained = self.untrained, None
         runner.logger.info('Evaluating the untrained network')
-        with holding(runner, untrained), without_probes(runner.val_loop):
-            with nullcontext() if self.is_fitted else self.fitted(runner):
-                runner.val_loop.run()
+        fitted = nullcontext() if self.is_fitted else self.fitted(runner)
+        with holding(runner, untrained), without_probes(runner.val_loop), fitted:
+            runner.val_loop.run()
         for hook in runner.hooks:
             if isinstance(hook, IterTimerHook):
                 hook.t = time.time()  # the next iteration begins now

@@ -6,8 +6,9 @@ it takes an hour or more. torchvision has all operators that the detectors we us
 
 Importing mmlogo calls `install`. It must be called before mmdet is imported. Without
 operators, half of mmdet would then be in memory, with functions that raise errors in the
-operators' place. `install` costs little: it only puts a finder before Python's own. The finder serves `mmcv._ext` alone, when it is first
-imported, and only if no compiled one loads.
+operators' place. `install` costs little: it only puts a finder before Python's own. The
+finder serves `mmcv._ext` alone, when it is first imported, and only if no compiled one
+loads.
 
 mmpretrain's models import mmdet if it is installed (`mmlogo.transfer.deferred` puts that
 off). If they were imported before mmlogo, that half of mmdet cannot be mended.
