@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 
-from mmlogo.transfer import operators
+from mmlogo.transfer import deferred, operators
 from mmlogo.version import MINIMUM, __version__, digits, version_info
 
 __all__ = ['__version__', 'version_info']
@@ -40,5 +40,6 @@ def _check_dependencies() -> None:
 if '-m mmlogo.doctor' not in ' '.join(getattr(sys, 'orig_argv', ('-m mmlogo.doctor',))):
     _check_dependencies()
 
-# This must be before mmpretrain and mmdet are imported. mmlogo/transfer/operators says why.
+# This must be before mmpretrain and mmdet are imported. The two modules say why.
 operators.install()
+deferred.install()

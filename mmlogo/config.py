@@ -96,6 +96,24 @@ def _with_ours(get_path: Callable[[str, str], tuple]) -> Callable[[str, str], tu
     return get_cfg_path
 
 
+class FormattedOnce(Config):
+    """A config whose text is formatted once for every state that it is in.
+
+    MMEngine asks for the text five times when a training starts, and for every checkpoint.
+    """
+
+    @property
+    def pretty_text(self) -> str:
+        state = repr(self.to_dict())
+        if state not in _FORMATTED:
+            _FORMATTED.clear()
+            _FORMATTED[state] = super().pretty_text
+        return _FORMATTED[state]
+
+
+_FORMATTED: dict[str, str] = {}  # the last config's
+
+
 def load_config(name: str) -> Config:
     """Load a config from a path or a `mmlogo::` name. `_base_` may have such names too.
 
@@ -115,9 +133,12 @@ def load_config(name: str) -> Config:
     original = Config._get_cfg_path
     Config._get_cfg_path = staticmethod(_with_ours(original))
     try:
-        return Config.fromfile(str(config_path(name)))
+        found = Config.fromfile(str(config_path(name)))
     finally:
         Config._get_cfg_path = staticmethod(original)
+    cfg = FormattedOnce()
+    cfg.__setstate__(found.__getstate__())
+    return cfg
 
 
 def read_config(path: str | os.PathLike) -> Config:

@@ -6,6 +6,8 @@ needed because a lookup that starts in our scope can reach a parent only from a 
 the same kind.
 """
 
+import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 from mmengine.registry import FUNCTIONS, Registry
@@ -15,15 +17,27 @@ from mmpretrain import registry as parent
 from mmlogo.transfer.operators import is_half_imported
 
 # These classes derive from mmdet's, so they exist only if mmdet is installed and whole.
-_DETECTORS = (
-    ['mmlogo.transfer.detectors']
-    if find_spec('mmdet') is not None and not is_half_imported()
-    else []
-)
+_OF_DETECTORS = ('Res5WithNorm',)
 
 
-def _child(name: str, of: Registry, locations: list[str]) -> Registry:
-    return Registry(name, parent=of, scope='mmlogo', locations=locations)
+class _Models(Registry):
+    """Has the parts of detectors as soon as one is asked for, or mmdet is there anyway.
+
+    Among `locations` they would import mmdet for every training.
+    """
+
+    def get(self, key: str) -> type | None:
+        asked = str(key).rpartition('.')[2] in _OF_DETECTORS
+        there = 'mmdet.models' in sys.modules or (asked and find_spec('mmdet') is not None)
+        if there and not is_half_imported():
+            import_module('mmlogo.transfer.detectors')
+        return super().get(key)
+
+
+def _child(
+    name: str, of: Registry, locations: list[str], kind: type[Registry] = Registry
+) -> Registry:
+    return kind(name, parent=of, scope='mmlogo', locations=locations)
 
 
 DATA_SAMPLERS = _child(
@@ -41,7 +55,8 @@ MODEL_WRAPPERS = _child('model_wrapper', ROOT_MODEL_WRAPPERS, ['mmlogo.engine'])
 MODELS = _child(
     'model',
     parent.MODELS,
-    ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views', *_DETECTORS],
+    ['mmpretrain.models', 'mmlogo.models', 'mmlogo.views'],
+    _Models,
 )
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'optimizer wrapper constructor',

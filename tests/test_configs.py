@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
@@ -585,3 +586,17 @@ def test_the_wheel_ships_configs_and_tools(tmp_path):
     assert done.stdout.split()[-3:] == ['2.0', 'SimSiamLoGo', str(mim / 'configs')], (
         done.stderr
     )
+
+
+def test_the_text_of_a_config_is_that_of_mmengine_and_follows_it(monkeypatch):
+    cfg = load_config('mmlogo::moco_logo_r18_cifar10.py')
+    plain = Config.pretty_text.fget
+    asked = []
+    counted = property(lambda self: asked.append(1) or plain(self))
+    monkeypatch.setattr(Config, 'pretty_text', counted)
+    assert cfg.pretty_text == plain(cfg)
+    assert copy.deepcopy(cfg).pretty_text == plain(cfg)
+    assert len(asked) == 1
+    cfg.train_cfg.max_epochs = 4321
+    assert cfg.pretty_text == plain(cfg)
+    assert 'max_epochs=4321' in cfg.pretty_text

@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import gpu, survival
+from benchmarks import gpu, startup, survival
 
-BENCHMARKS = dict(gpu=gpu, survival=survival)
+BENCHMARKS = dict(gpu=gpu, startup=startup, survival=survival)
 
 
 def main() -> None:

@@ -2,16 +2,12 @@
 
 import argparse
 
-from mmengine.runner import Runner
-
-from mmlogo import launch
-from mmlogo.config import load_config
-from mmlogo.launch.lint import check_keys
+from mmlogo.arguments import add_arguments
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    launch.add_arguments(parser)
+    add_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -51,8 +47,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def train(args: argparse.Namespace) -> None:
+    # These take seconds to import. `--help` and a wrong argument are answered without.
+    from mmengine.runner import Runner
+
+    from mmlogo import launch
+    from mmlogo.config import load_config
+    from mmlogo.launch.lint import check_keys
+
     cfg = launch.prepare(load_config(args.config), args)
     launch.divide_global_batch(cfg)
     launch.set_resume(cfg, args.resume)
@@ -70,6 +72,13 @@ def main() -> None:
     Runner.from_cfg(cfg).train()
 
 
+def main() -> None:
+    train(parse_args())
+
+
 if __name__ == '__main__':
-    with launch.leaving_processes():
-        main()
+    arguments = parse_args()
+    from mmlogo.launch import leaving_processes
+
+    with leaving_processes():
+        train(arguments)

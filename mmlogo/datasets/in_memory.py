@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -137,11 +138,14 @@ def read_tree(
             message names the file and its index.
     """
     classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
+    # Names and no Paths, which are slow to make and to sort.
     files = [
-        (path, label)
+        (f'{name}/{file}', label)
         for label, name in enumerate(classes)
-        for path in sorted(
-            path for path in (root / name).iterdir() if path.suffix.lower() in EXTENSIONS
+        for file in sorted(
+            file
+            for file in os.listdir(root / name)
+            if os.path.splitext(file)[1].lower() in EXTENSIONS
         )[:per_class]
     ]
     if not files:
@@ -149,9 +153,10 @@ def read_tree(
             f'no images in {root}: expected {root}/<class>/*{{{",".join(EXTENSIONS)}}}'
         )
     images: Tensor | None = None
-    for index, (path, _) in enumerate(files):
+    for index, (name, _) in enumerate(files):
+        path = f'{root}/{name}'
         try:
-            data = path.read_bytes()
+            data = Path(path).read_bytes()
             check_header(data)
             image = torchvision.io.decode_image(
                 torch.frombuffer(bytearray(data), dtype=torch.uint8),
@@ -173,8 +178,8 @@ def read_tree(
             )
         images[index] = image
     assert images is not None
-    names = [f'{path.parent.name}/{path.name}' for path, _ in files]
-    return images, torch.tensor([label for _, label in files]), classes, names
+    names, labels = zip(*files, strict=True)
+    return images, torch.tensor(labels), classes, [*names]
 
 
 class _Torchvision(InMemoryImages, ABC):

@@ -1,6 +1,7 @@
 """What the tools do between their command line and the Runner."""
 
 import mmlogo.checkpoints.read  # noqa: F401  MMEngine reads by it from now on
+from mmlogo.arguments import LAUNCHERS, add_arguments
 from mmlogo.launch.checks import (
     check_data_roots,
     check_fits,
@@ -9,7 +10,6 @@ from mmlogo.launch.checks import (
     require_checkpoint,
 )
 from mmlogo.launch.cli import (
-    add_arguments,
     drop_hooks,
     prepare,
     set_checkpoint,
@@ -23,7 +23,6 @@ from mmlogo.launch.cli import (
 )
 from mmlogo.launch.lint import check_keys, check_overrides, find_type
 from mmlogo.launch.processes import (
-    LAUNCHERS,
     divide_global_batch,
     init_processes,
     leave_processes,

@@ -1,4 +1,4 @@
-"""Command line arguments of the tools, and the changes they make to a config."""
+"""The changes that the arguments of the tools make to a config."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmlogo.checkpoints.newest import Found, newest_valid
 from mmlogo.launch.checks import check_runner, datasets_of, require_checkpoint
 from mmlogo.launch.lint import check_overrides
-from mmlogo.launch.processes import LAUNCHERS, init_processes
+from mmlogo.launch.processes import init_processes
 
 _RUNNER_HOOKS = (
     'runtime_info',
@@ -33,33 +33,6 @@ _NO_BFLOAT16 = (
     '--amp on a CPU is bfloat16, which would move the corners of boxes by pixels; do not '
     'use it for detectors'
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that all tools that run a config share."""
-    parser.add_argument('config', help='a path, mmlogo::name.py or mmdet::folder/name.py')
-    parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints; default: work_dirs/CONFIG_NAME'
-    )
-    parser.add_argument(
-        '--data-root', help='read every data set of the config from this folder'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override values, such as train_cfg.max_epochs=100',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=LAUNCHERS,
-        default='none',
-        help='what started the processes; default: none, one process',
-    )
-    # torch.distributed.launch passes this argument. torchrun sets LOCAL_RANK instead.
-    parser.add_argument('--local-rank', '--local_rank', default='0', help=argparse.SUPPRESS)
 
 
 def prepare(cfg: Config, args: argparse.Namespace) -> Config:

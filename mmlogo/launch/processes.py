@@ -20,7 +20,6 @@ from torch.distributed import DistNetworkError
 
 from mmlogo.launch.heartbeat import Heartbeat
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 HEARTBEAT = 30.0  # seconds of silence after which a process counts as stopped
 
 
@@ -39,7 +38,7 @@ def init_processes(launcher: str, cfg: Config) -> None:
     not call them if a process group exists already.
 
     Args:
-        launcher: One of `LAUNCHERS`. 'none' joins no group.
+        launcher: One of `mmlogo.arguments.LAUNCHERS`. 'none' joins no group.
         cfg: The config. `env_cfg.dist_cfg` has options of the group, such as `backend`
             and `timeout`, seconds. `heartbeat` there is the number of seconds for which a
             process may be silent before the others end. Default: 30. None is for ever.

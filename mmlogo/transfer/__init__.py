@@ -1,5 +1,5 @@
 """Pretrained networks in mmdet's detectors.
 
-This file imports nothing. `mmlogo` imports `mmlogo.transfer.operators` before anything
-else, and that must not import mmengine or torch.
+This file imports nothing. `mmlogo` imports `operators` and `deferred` of this package
+before anything else, and these must not import mmengine or torch.
 """

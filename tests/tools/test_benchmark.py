@@ -33,6 +33,21 @@ def test_the_parts_of_a_training(words, tmp_path):
     assert '| one | 8 |' in (tmp_path / 'w' / 'gpu.md').read_text()
 
 
+def test_the_time_to_start(words, tmp_path, monkeypatch):
+    config, *rest = words
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    out = tmp_path / 'startup.json'
+    tool(
+        'benchmark', 'startup', config, *rest[:2], '--rounds', '1', '--no-amp', '--out', out
+    )
+    record = json.loads(out.read_text())
+    for case, seconds in record['seconds'].items():
+        assert len(seconds) == 1, case
+        assert record['median'][case] == seconds[0] > 0, case
+    assert record['of_the_peer']['import mmlogo'] < 1
+    assert record['imported']['tools/train.py --help'] == []
+
+
 def test_the_cost_of_surviving(words, capsys):
     tool('benchmark', 'survival', *words, '--blocks', '8', '--block', '2')
     text = capsys.readouterr().out

@@ -30,6 +30,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmlogo import launch
+from mmlogo.arguments import Overrides
 from mmlogo.config import load_config
 from mmlogo.engine.hooks import CompileHook
 from mmlogo.engine.hooks.provenance import commit, hardware
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-amp', action='store_true', help='float32; default: --amp')
     parser.add_argument('--compile', action='store_true', help='compile both networks')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=launch.cli.DictAction, default={}, metavar='K=V'
+        '--cfg-options', nargs='+', action=Overrides, default={}, metavar='K=V'
     )
 
 

@@ -4,13 +4,14 @@ mmcv gets all its operators from one compiled module, `mmcv._ext`. Without it, n
 `mmcv.ops` nor mmdet's models can be imported. pip installs mmcv without it, and compiling
 it takes an hour or more. torchvision has all operators that the detectors we use call.
 
-Importing mmlogo calls `install`. It must be called this early, because mmpretrain's models
-import mmdet if it is installed. Without operators, half of mmdet would then be in memory,
-with functions that raise errors in the operators' place. `install` costs little: it only
-puts a finder before Python's own. The finder serves `mmcv._ext` alone, when it is first
-imported, and only if no compiled one loads.
+Importing mmlogo calls `install`. It must be called before mmdet is imported. Without
+operators, half of mmdet would then be in memory, with functions that raise errors in the
+operators' place. `install` costs little: it only puts a finder before Python's own. The
+finder serves `mmcv._ext` alone, when it is first imported, and only if no compiled one
+loads.
 
-If mmpretrain's models were imported before mmlogo, that half of mmdet cannot be mended.
+mmpretrain's models import mmdet if it is installed (`mmlogo.transfer.deferred` puts that
+off). If they were imported before mmlogo, that half of mmdet cannot be mended.
 Python runs a module's imports once, and to import mmdet anew would register every class
 twice, which MMEngine refuses. Most users in this case want no detector. So `import mmlogo`
 says nothing, and the finder refuses `mmdet.models`, which whoever wants a detector imports
