@@ -64,6 +64,16 @@ setup(
         ],
         'report': ['adjustText', 'jinja2', 'matplotlib>=3.10', 'scikit-learn'],
         'detection': ['onedl-mmdetection>=3.5', 'pycocotools'],
+        # What tools/benchmark.py measures beside mmlogo. Its own environment is best:
+        # MMLOGO_VENV=DIR bash tools/setup_env.sh peers
+        'peers': [
+            'albumentations',
+            'faiss-cpu',
+            'kornia',
+            'lightly',
+            'scikit-image',
+            'scikit-learn',
+        ],
         'tests': [
             'adjustText',
             'beartype',
