@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import gpu, survival
+from benchmarks import gpu, survival, views
 
-BENCHMARKS = dict(gpu=gpu, survival=survival)
+BENCHMARKS = dict(gpu=gpu, survival=survival, views=views)
 
 
 def main() -> None:

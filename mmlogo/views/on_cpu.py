@@ -1,0 +1,192 @@
+"""Make views on a CPU, in pieces that stay in its cache.
+
+A CPU waits for memory when each operation runs over a whole batch. Here a few samples, at
+most `PIECE` bytes of a view, go through all operations before the next few come. Samples
+whose jitters have the same order stand next to each other, so each operation runs only on
+those that drew it. Pixels are interleaved, as OpenCV has them: it does a matrix of colours,
+the HSV of hue and a separable filter in one call each.
+
+`apply.change_colours` does the same to a batch of tensors on any device. Tests hold the two
+within 1e-5 of each other, for values in [0, 1]. A view does not depend on the other samples
+of its batch.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmlogo.views.apply import GRAY, cut
+from mmlogo.views.draw import Look
+from mmlogo.views.spec import ViewSpec
+
+PIECE = 2**19  # bytes: with a copy they fit into the cache of one core
+# Matrices of colours, (3, 4): the last column is added.
+_AS_IT_IS = np.eye(3, 4, dtype=np.float32)
+_TO_GRAY = np.array([[*GRAY, 0]] * 3, np.float32)
+
+Images = NDArray[np.float32]  # (n, S, S, 3)
+Numbers = NDArray[np.float32]  # (n,), one for each image
+Index = NDArray[np.int64]
+
+
+class Normalisation(NamedTuple):
+    """How views leave: (x - mean) / std, with channels first or last in memory."""
+
+    mean: Tensor  # three values, for pixels in [0, 1]
+    std: Tensor
+    channels_last: bool
+
+
+def from_rows(
+    rows: Tensor, boxes: Tensor, flip: Tensor, size: int
+) -> Callable[[Index], Images]:
+    """Return a loader of samples that `apply.cut` cuts from `apply.as_rows`."""
+
+    def load(chosen: Index) -> Images:
+        index = torch.from_numpy(chosen)
+        crops = cut(rows[index], boxes[index], flip[index], size)
+        images = torch.empty(len(chosen), size, size, 3)
+        return images.copy_(crops.permute(0, 2, 3, 1)).numpy()
+
+    return load
+
+
+def from_crops(crops: Tensor, flip: Tensor) -> Callable[[Index], Images]:
+    """Return a loader of samples from a worker's crops (N, 3, S, S) uint8."""
+    source, flipped = crops.contiguous().numpy(), flip.numpy()
+
+    def load(chosen: Index) -> Images:
+        size = source.shape[-1]
+        images = np.empty((len(chosen), size, size, 3), np.float32)
+        for image, sample in zip(images, chosen, strict=True):
+            pixels = cv2.merge(tuple(source[sample]))
+            pixels = cv2.flip(pixels, 1) if flipped[sample] else pixels
+            np.divide(pixels, np.float32(255), out=image)
+        return images
+
+    return load
+
+
+def make_view(
+    load: Callable[[Index], Images], look: Look, spec: ViewSpec, normalisation: Normalisation
+) -> Tensor:
+    """Load, jitter, gray, blur, solarise and normalise one view of N samples.
+
+    Args:
+        load: What `from_rows` or `from_crops` returns. It flips, too.
+        look: What the samples drew.
+        spec: The view.
+        normalisation: What is done last.
+
+    Returns:
+        Views (N, 3, S, S), float32.
+    """
+    n, size = len(look.flip), spec.size
+    layout = torch.channels_last if normalisation.channels_last else torch.contiguous_format
+    view = torch.empty((n, 3, size, size), memory_format=layout)
+    pixels = view.permute(0, 2, 3, 1).numpy()  # (N, S, S, 3), with either layout
+    std = normalisation.std.flatten().numpy()
+    shift = -normalisation.mean.flatten().numpy() / std
+    normalise = np.column_stack((np.diag(1 / std), shift)).astype(np.float32)
+    drawn = Look(*(column.numpy() for column in look))
+    factors = drawn.factors.astype(np.float32)
+    threshold = np.float32(spec.solarize_threshold / 255)
+
+    codes = np.where(drawn.jitter, drawn.order @ (1, 4, 16, 64), -1)
+    ordered = codes.argsort(kind='stable')
+    most = max(1, PIECE // (12 * size * size))
+    for piece in np.split(ordered, range(most, n, most)):
+        images = load(piece)
+        for run in _runs(codes[piece]):
+            first = piece[run.start]
+            if drawn.jitter[first]:
+                images[run] = _jitter(images[run], drawn.order[first], factors[piece[run]])
+        for image, sample in zip(images, piece, strict=True):
+            if drawn.gray[sample]:
+                image[:] = cv2.transform(image, _TO_GRAY)
+            if drawn.blur[sample]:
+                image[:] = _blur(image, drawn.sigma[sample], spec.blur_reach)
+            if drawn.solarize[sample]:
+                np.subtract(1, image, out=image, where=image >= threshold)
+        ready = cv2.transform(images.reshape(-1, size, 3), normalise)
+        for image, sample in zip(ready.reshape(images.shape), piece, strict=True):
+            pixels[sample] = image
+    return view
+
+
+def _runs(codes: NDArray[np.int64]) -> Iterator[slice]:
+    """Yield where equal codes stand next to each other."""
+    ends = [*(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        yield slice(start, end)
+
+
+def _jitter(images: Images, order: NDArray[np.int64], factors: Numbers) -> Images:
+    """Change images in one order, by their own factors (n, 4). It may do so in place."""
+    for operation in order:
+        images = OPERATIONS[operation](images, factors[:, operation])
+    return images
+
+
+def _brightness(images: Images, factor: Numbers) -> Images:
+    images *= factor[:, None, None, None]
+    return _clamp(images, factor)
+
+
+def _contrast(images: Images, factor: Numbers) -> Images:
+    n, size = images.shape[:2]
+    rows = images.reshape(n, size, -1) @ _gray_row(size)  # (n, S): mean gray of each row
+    images *= factor[:, None, None, None]
+    images += ((1 - factor) * rows.mean(axis=1))[:, None, None, None]
+    return _clamp(images, factor)
+
+
+def _saturation(images: Images, factor: Numbers) -> Images:
+    changed = np.empty_like(images)  # in place, OpenCV would copy first
+    mixes = factor[:, None, None] * _AS_IT_IS + (1 - factor)[:, None, None] * _TO_GRAY
+    for image, mix, result in zip(images, mixes, changed, strict=True):
+        cv2.transform(image, mix, dst=result)
+    return _clamp(changed, factor)
+
+
+def _hue(images: Images, turns: Numbers) -> Images:
+    n, size = images.shape[:2]
+    hsv = cv2.cvtColor(images.reshape(n * size, size, 3), cv2.COLOR_RGB2HSV)
+    hue = hsv[..., 0].reshape(n, size, size)  # degrees
+    hue += (360 * (turns % 1))[:, None, None]  # OpenCV takes hues above 360, not below 0
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(images.shape)
+
+
+OPERATIONS = (_brightness, _contrast, _saturation, _hue)  # by the numbers of `Look.order`
+
+
+@functools.cache
+def _gray_row(size: int) -> Numbers:
+    """Weights (3 S,) that give the mean gray of an interleaved row."""
+    return (np.tile(np.array(GRAY), size) / size).astype(np.float32)
+
+
+def _clamp(images: Images, factor: Numbers) -> Images:
+    """Clamp to [0, 1] in place. Only a factor above 1 leads out of it."""
+    if factor.max() > 1:
+        torch.from_numpy(images).clamp_(0, 1)
+    return images
+
+
+def _blur(image: NDArray[np.float32], sigma: float, reach: int) -> NDArray[np.float32]:
+    # Reflected padding must be smaller than the image. Beyond six sigma, weights are below
+    # the rounding of float32.
+    reach = min(reach, image.shape[0] - 1, math.ceil(6 * sigma))
+    at = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (at / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).astype(np.float32)
+    return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
