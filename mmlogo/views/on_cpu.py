@@ -77,7 +77,10 @@ def from_crops(crops: Tensor, flip: Tensor) -> Callable[[Index], Images]:
 
 
 def make_view(
-    load: Callable[[Index], Images], look: Look, spec: ViewSpec, normalisation: Normalisation
+    load: Callable[[Index], Images],
+    look: Look,
+    spec: ViewSpec,
+    normalisation: Normalisation,
 ) -> Tensor:
     """Load, jitter, gray, blur, solarise and normalise one view of N samples.
 
@@ -104,7 +107,7 @@ def make_view(
     codes = np.where(drawn.jitter, drawn.order @ (1, 4, 16, 64), -1)
     ordered = codes.argsort(kind='stable')
     most = max(1, PIECE // (12 * size * size))
-    for piece in np.split(ordered, range(most, n, most)):
+    for piece in (ordered[start : start + most] for start in range(0, n, most)):
         images = load(piece)
         for run in _runs(codes[piece]):
             first = piece[run.start]

@@ -177,7 +177,7 @@ def lightly(sizes, blur) -> Callable:
 
 
 def albumentations(sizes, blur, interpolation: int) -> list[Callable]:
-    import albumentations as A  # noqa: N812 - its own documentation's name
+    import albumentations as A
     from albumentations.pytorch import ToTensorV2
 
     bright, contrast, saturation, hue = JITTER
@@ -256,7 +256,7 @@ def mmpretrain(sizes, blur, loads: list[dict]) -> Callable[[list], object]:
 
 
 def kornia(sizes, blur) -> Callable[[Tensor], object]:
-    import kornia.augmentation as K  # noqa: N812 - its own documentation's name
+    import kornia.augmentation as K
     from kornia.constants import Resample
 
     width = 2 * int(3 * SIGMA[1]) + 1
@@ -335,7 +335,9 @@ def small_sides(sizes: tuple[int, int] = (32, 32)) -> Sides:
         views = lightly(sizes, 0.0)
         yield (
             'lightly',
-            as_arrays(lambda x: default_collate([views(Image.fromarray(one)) for one in x])),
+            as_arrays(
+                lambda x: default_collate([views(Image.fromarray(one)) for one in x])
+            ),
         )
     if there('albumentations'):
         same = albumentations(sizes, 0.0, cv2.INTER_AREA)
