@@ -44,6 +44,7 @@ setup(
     install_requires=[
         'jaxtyping',
         'numpy',
+        'opencv-python',  # mmcv has it, too
         'torch>=2.10',
         'torchvision>=0.25',
         'onedl-mmengine>=0.10.9',

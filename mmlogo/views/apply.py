@@ -9,6 +9,7 @@ torchvision's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +81,35 @@ def to_unit(crops: Tensor, flip: Tensor) -> Tensor:
     """Turn a worker's uint8 crops to float32 in [0, 1], and flip those with `flip`."""
     x = crops.float().div_(255)
     return torch.where(flip[:, None, None, None], x.flip(3), x)
+
+
+class Rows(NamedTuple):
+    """Images from `as_rows`, and what becomes of each. A source of N crops."""
+
+    rows: Tensor  # (N, H, 3, W) float32
+    boxes: Tensor  # (N, 4)
+    flip: Tensor  # (N,) bool
+    size: int  # side of a crop, pixels
+
+    def crops(self) -> Tensor:
+        return cut(*self)
+
+    def some(self, index: Tensor) -> Rows:
+        return Rows(self.rows[index], self.boxes[index], self.flip[index], self.size)
+
+
+class Crops(NamedTuple):
+    """A worker's crops, and which are flipped. The other source of N crops."""
+
+    pixels: Tensor  # (N, 3, S, S) uint8
+    flip: Tensor  # (N,) bool
+
+    @property
+    def size(self) -> int:
+        return self.pixels.shape[-1]
+
+    def crops(self) -> Tensor:
+        return to_unit(*self)
 
 
 def change_all_colours(

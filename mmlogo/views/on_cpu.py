@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlogo.views.apply import GRAY, cut
+from mmlogo.views.apply import GRAY, Crops, Rows
 from mmlogo.views.draw import Look
 from mmlogo.views.spec import ViewSpec
 
@@ -33,9 +32,9 @@ PIECE = 2**19  # bytes: with a copy they fit into the cache of one core
 _AS_IT_IS = np.eye(3, 4, dtype=np.float32)
 _TO_GRAY = np.array([[*GRAY, 0]] * 3, np.float32)
 
-Images = NDArray[np.float32]  # (n, S, S, 3)
-Numbers = NDArray[np.float32]  # (n,), one for each image
-Index = NDArray[np.int64]
+Images = np.ndarray  # (n, S, S, 3) float32
+Numbers = np.ndarray  # (n,) float32, one for each image
+Index = np.ndarray  # (n,) int64, samples of the batch
 
 
 class Normalisation(NamedTuple):
@@ -46,46 +45,13 @@ class Normalisation(NamedTuple):
     channels_last: bool
 
 
-def from_rows(
-    rows: Tensor, boxes: Tensor, flip: Tensor, size: int
-) -> Callable[[Index], Images]:
-    """Return a loader of samples that `apply.cut` cuts from `apply.as_rows`."""
-
-    def load(chosen: Index) -> Images:
-        index = torch.from_numpy(chosen)
-        crops = cut(rows[index], boxes[index], flip[index], size)
-        images = torch.empty(len(chosen), size, size, 3)
-        return images.copy_(crops.permute(0, 2, 3, 1)).numpy()
-
-    return load
-
-
-def from_crops(crops: Tensor, flip: Tensor) -> Callable[[Index], Images]:
-    """Return a loader of samples from a worker's crops (N, 3, S, S) uint8."""
-    source, flipped = crops.contiguous().numpy(), flip.numpy()
-
-    def load(chosen: Index) -> Images:
-        size = source.shape[-1]
-        images = np.empty((len(chosen), size, size, 3), np.float32)
-        for image, sample in zip(images, chosen, strict=True):
-            pixels = cv2.merge(tuple(source[sample]))
-            pixels = cv2.flip(pixels, 1) if flipped[sample] else pixels
-            np.divide(pixels, np.float32(255), out=image)
-        return images
-
-    return load
-
-
 def make_view(
-    load: Callable[[Index], Images],
-    look: Look,
-    spec: ViewSpec,
-    normalisation: Normalisation,
+    source: Rows | Crops, look: Look, spec: ViewSpec, normalisation: Normalisation
 ) -> Tensor:
-    """Load, jitter, gray, blur, solarise and normalise one view of N samples.
+    """Cut, flip, jitter, gray, blur, solarise and normalise one view of N samples.
 
     Args:
-        load: What `from_rows` or `from_crops` returns. It flips, too.
+        source: Where the crops come from.
         look: What the samples drew.
         spec: The view.
         normalisation: What is done last.
@@ -93,14 +59,14 @@ def make_view(
     Returns:
         Views (N, 3, S, S), float32.
     """
-    n, size = len(look.flip), spec.size
+    n, size = len(look.flip), source.size
     layout = torch.channels_last if normalisation.channels_last else torch.contiguous_format
     view = torch.empty((n, 3, size, size), memory_format=layout)
     pixels = view.permute(0, 2, 3, 1).numpy()  # (N, S, S, 3), with either layout
     std = normalisation.std.flatten().numpy()
     shift = -normalisation.mean.flatten().numpy() / std
     normalise = np.column_stack((np.diag(1 / std), shift)).astype(np.float32)
-    drawn = Look(*(column.numpy() for column in look))
+    drawn: Any = Look._make(column.numpy() for column in look)
     factors = drawn.factors.astype(np.float32)
     threshold = np.float32(spec.solarize_threshold / 255)
 
@@ -108,7 +74,7 @@ def make_view(
     ordered = codes.argsort(kind='stable')
     most = max(1, PIECE // (12 * size * size))
     for piece in (ordered[start : start + most] for start in range(0, n, most)):
-        images = load(piece)
+        images = _load(source, piece)
         for run in _runs(codes[piece]):
             first = piece[run.start]
             if drawn.jitter[first]:
@@ -126,14 +92,28 @@ def make_view(
     return view
 
 
-def _runs(codes: NDArray[np.int64]) -> Iterator[slice]:
+def _load(source: Rows | Crops, piece: Index) -> Images:
+    """Return crops in [0, 1], flipped where their samples drew it."""
+    images = np.empty((len(piece), source.size, source.size, 3), np.float32)
+    if isinstance(source, Rows):
+        crops = source.some(torch.from_numpy(piece)).crops()
+        torch.from_numpy(images).copy_(crops.permute(0, 2, 3, 1))
+        return images
+    for image, sample in zip(images, piece, strict=True):
+        pixels = cv2.merge(tuple(source.pixels[sample].contiguous().numpy()))
+        pixels = cv2.flip(pixels, 1) if source.flip[sample] else pixels
+        np.divide(pixels, np.float32(255), out=image)
+    return images
+
+
+def _runs(codes: np.ndarray) -> Iterator[slice]:
     """Yield where equal codes stand next to each other."""
     ends = [*(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
     for start, end in zip([0, *ends], ends, strict=False):
         yield slice(start, end)
 
 
-def _jitter(images: Images, order: NDArray[np.int64], factors: Numbers) -> Images:
+def _jitter(images: Images, order: np.ndarray, factors: Numbers) -> Images:
     """Change images in one order, by their own factors (n, 4). It may do so in place."""
     for operation in order:
         images = OPERATIONS[operation](images, factors[:, operation])
@@ -164,7 +144,7 @@ def _saturation(images: Images, factor: Numbers) -> Images:
 def _hue(images: Images, turns: Numbers) -> Images:
     n, size = images.shape[:2]
     hsv = cv2.cvtColor(images.reshape(n * size, size, 3), cv2.COLOR_RGB2HSV)
-    hue = hsv[..., 0].reshape(n, size, size)  # degrees
+    hue: np.ndarray = hsv[..., 0].reshape(n, size, size)  # degrees
     hue += (360 * (turns % 1))[:, None, None]  # OpenCV takes hues above 360, not below 0
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(images.shape)
 
@@ -185,7 +165,7 @@ def _clamp(images: Images, factor: Numbers) -> Images:
     return images
 
 
-def _blur(image: NDArray[np.float32], sigma: float, reach: int) -> NDArray[np.float32]:
+def _blur(image: np.ndarray, sigma: float, reach: int) -> np.ndarray:
     # Reflected padding must be smaller than the image. Beyond six sigma, weights are below
     # the rounding of float32.
     reach = min(reach, image.shape[0] - 1, math.ceil(6 * sigma))

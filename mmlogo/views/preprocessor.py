@@ -10,9 +10,9 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmlogo.registry import MODELS
-from mmlogo.views.apply import as_rows, change_all_colours, cut, to_unit
+from mmlogo.views.apply import Crops, Rows, as_rows, change_all_colours
 from mmlogo.views.draw import draw_all_boxes, draw_all_looks
-from mmlogo.views.on_cpu import Normalisation, from_crops, from_rows, make_view
+from mmlogo.views.on_cpu import Normalisation, make_view
 from mmlogo.views.seeds import Seeds
 from mmlogo.views.spec import ViewSpec, parse_views
 
@@ -94,33 +94,25 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
         looks = draw_all_looks(seeds, self.specs)
         on_device, device = self.cast_data(inputs), self.mean.device
         flips = torch.stack([look.flip for look in looks]).to(device, non_blocking=True)
-        if not ready_cut:
+        sources: list[Rows | Crops]
+        if ready_cut:
+            sources = [Crops(*how) for how in zip(on_device, flips, strict=True)]
+        else:
             boxes = torch.stack(draw_all_boxes(seeds, self.specs, *inputs.shape[2:]))
             boxes, rows = boxes.to(device, non_blocking=True), as_rows(on_device)
+            sources = [
+                Rows(rows, box, flip, spec.size)
+                for box, flip, spec in zip(boxes, flips, self.specs, strict=True)
+            ]
         if device.type == 'cpu':
-            loads = (
-                [from_crops(*how) for how in zip(on_device, flips, strict=True)]
-                if ready_cut
-                else [
-                    from_rows(rows, *how, spec.size)
-                    for *how, spec in zip(boxes, flips, self.specs, strict=True)
-                ]
-            )
             normalisation = Normalisation(self.mean, self.std, bool(self.channels_last))
             views = [
                 make_view(*how, normalisation)
-                for how in zip(loads, looks, self.specs, strict=True)
+                for how in zip(sources, looks, self.specs, strict=True)
             ]
         else:
-            cuts = (
-                [to_unit(*how) for how in zip(on_device, flips, strict=True)]
-                if ready_cut
-                else [
-                    cut(rows, *how, spec.size)
-                    for *how, spec in zip(boxes, flips, self.specs, strict=True)
-                ]
-            )
-            changed = change_all_colours(cuts, looks, self.specs)
+            crops = [source.crops() for source in sources]
+            changed = change_all_colours(crops, looks, self.specs)
             views = [self.normalize(x) for x in changed]
         return dict(inputs=views, data_samples=Seeds(self.cast_data(seeds)))
 

@@ -9,9 +9,9 @@ import torchvision.transforms.v2.functional as TF
 from torch import Tensor
 
 from mmlogo.views import ViewSpec, on_cpu
-from mmlogo.views.apply import as_rows, change_colours, to_unit
+from mmlogo.views.apply import Crops, Rows, as_rows, change_colours, to_unit
 from mmlogo.views.draw import Look, draw_look
-from mmlogo.views.on_cpu import Normalisation, from_crops, from_rows, make_view
+from mmlogo.views.on_cpu import Normalisation, make_view
 
 JITTER = dict(jitter=(0.9, 0.9, 0.9, 0.5), jitter_p=0.8)
 COLOURS = dict(**JITTER, gray=0.3, blur=0.5)
@@ -22,12 +22,12 @@ def resize(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images.float(), (size, size), mode='area').to(torch.uint8)
 
 
-def load(images: Tensor, flip: Tensor, road: str):
+def source(images: Tensor, flip: Tensor, road: str) -> Rows | Crops:
     if road == 'crops':
-        return from_crops(images, flip)
+        return Crops(images, flip)
     size = images.shape[-1]
     whole = torch.tensor([0, 0, size, size]).expand(len(images), 4)
-    return from_rows(as_rows(images), whole, flip, size)
+    return Rows(as_rows(images), whole, flip, size)
 
 
 def one(look: Look, index: list[int]) -> Look:
@@ -41,7 +41,7 @@ def test_the_views_are_those_of_change_colours(photo_images, seeds, size, road) 
     spec = ViewSpec(size=size, scale=(1, 1), **COLOURS)
     look = draw_look(seeds(len(images)), 0, spec)
     expected = change_colours(to_unit(images, look.flip), look, spec)
-    got = make_view(load(images, look.flip, road), look, spec, NOTHING)
+    got = make_view(source(images, look.flip, road), look, spec, NOTHING)
     assert got.is_contiguous()
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
@@ -81,7 +81,7 @@ def test_solarisation(photo_images, seeds) -> None:
         look = draw_look(seeds(len(photo_images)), 0, spec)
         assert 0 < look.solarize.sum() < len(photo_images)
         expected = change_colours(to_unit(photo_images, look.flip), look, spec)
-        got = make_view(from_crops(photo_images, look.flip), look, spec, NOTHING)
+        got = make_view(Crops(photo_images, look.flip), look, spec, NOTHING)
         difference = (got - expected).abs()
         # a gray value within rounding of the threshold may fall on either side of it
         assert (difference > 1e-5).float().mean() < 1e-3
@@ -92,7 +92,7 @@ def test_the_layout_and_the_normalisation(photo_images, seeds, last) -> None:
     spec = ViewSpec(size=32, scale=(1, 1), **COLOURS)
     look = draw_look(seeds(len(photo_images)), 0, spec)
     mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.25, 0.3])
-    how = from_crops(photo_images, look.flip)
+    how = Crops(photo_images, look.flip)
     got = make_view(how, look, spec, Normalisation(mean, std, last))
     layout = torch.channels_last if last else torch.contiguous_format
     assert got.is_contiguous(memory_format=layout)
@@ -112,7 +112,7 @@ def test_a_view_does_not_depend_on_its_batch(
 
     def made(index: list[int]) -> Tensor:
         some = one(look, index)
-        return make_view(load(images[index], some.flip, road), some, spec, NOTHING)
+        return make_view(source(images[index], some.flip, road), some, spec, NOTHING)
 
     everything = made([*range(len(images))])
     mixed = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
@@ -128,4 +128,4 @@ def test_no_sample_is_no_error(seeds) -> None:
     spec = ViewSpec(size=8, scale=(1, 1), **COLOURS)
     none = torch.zeros(0, 3, 8, 8, dtype=torch.uint8)
     look = draw_look(seeds(1)[:0], 0, spec)
-    assert make_view(from_crops(none, look.flip), look, spec, NOTHING).shape == none.shape
+    assert make_view(Crops(none, look.flip), look, spec, NOTHING).shape == none.shape
