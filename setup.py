@@ -44,6 +44,7 @@ setup(
     install_requires=[
         'jaxtyping',
         'numpy',
+        'opencv-python',  # mmcv has it, too
         'torch>=2.10',
         'torchvision>=0.25',
         'onedl-mmengine>=0.10.9',
@@ -64,6 +65,16 @@ setup(
         ],
         'report': ['adjustText', 'jinja2', 'matplotlib>=3.10', 'scikit-learn', 'scipy'],
         'detection': ['onedl-mmdetection>=3.5', 'pycocotools'],
+        # What tools/benchmark.py measures beside mmlogo. Its own environment is best:
+        # MMLOGO_VENV=DIR bash tools/setup_env.sh peers
+        'peers': [
+            'albumentations',
+            'faiss-cpu',
+            'kornia',
+            'lightly',
+            'scikit-image',
+            'scikit-learn',
+        ],
         'tests': [
             'adjustText',
             'beartype',

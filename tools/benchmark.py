@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import gpu, startup, survival
+from benchmarks import gpu, startup, survival, views
 
-BENCHMARKS = dict(gpu=gpu, startup=startup, survival=survival)
+BENCHMARKS = dict(gpu=gpu, startup=startup, survival=survival, views=views)
 
 
 def main() -> None:

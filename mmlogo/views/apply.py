@@ -9,6 +9,7 @@ torchvision's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor
 from mmlogo.views.draw import Look
 from mmlogo.views.spec import ViewSpec
 
-_GRAY = (0.2989, 0.587, 0.114)  # torchvision's weights, for RGB
+GRAY = (0.2989, 0.587, 0.114)  # torchvision's weights, for RGB
 
 
 def crop(images: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
@@ -35,7 +36,7 @@ def crop(images: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
     Returns:
         Crops (N, 3, size, size), float32 in [0, 1].
     """
-    return cut(as_rows(images), boxes, flip, size)
+    return cut(as_rows(images), boxes, flip, size).contiguous()
 
 
 def as_rows(images: Tensor) -> Tensor:
@@ -44,28 +45,36 @@ def as_rows(images: Tensor) -> Tensor:
 
 
 def cut(source: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Do what `crop` does, with images from `as_rows`. Several views can share them."""
+    """Do what `crop` does, with images from `as_rows`. Several views can share them.
+
+    The result's rows, not its channels, come first in memory.
+    """
     n, height, c, width = source.shape
     top, left, h, w = boxes.unbind(1)
-    rows = _resampling(top, h, height, size)  # (N, S, H)
-    columns = _resampling(left, w, width, size)  # (N, S, W)
-    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    at = torch.arange(size, device=source.device, dtype=torch.float32).expand(n, size)
+    rows = _resampling(top, h, height, at)  # (N, S, H)
+    at = torch.where(flip[:, None], at.flip(1), at)
+    columns = _resampling(left, w, width, at)  # (N, S, W)
     x = source.reshape(n, height, c * width)
     x = torch.bmm(rows, x).view(n, size * c, width)  # (N, S*3, W)
     x = torch.bmm(x, columns.transpose(1, 2)).view(n, size, c, size)
-    return x.transpose(1, 2).contiguous()  # (N, 3, S, S)
+    return x.transpose(1, 2)  # (N, 3, S, S)
 
 
-def _resampling(start: Tensor, length: Tensor, extent: int, size: int) -> Tensor:
-    """Return weights (N, size, extent) of a triangle filter, zero outside the box."""
+def _resampling(start: Tensor, length: Tensor, extent: int, at: Tensor) -> Tensor:
+    """Return weights (N, size, extent) of a triangle filter, zero outside the box.
+
+    `at` (N, size) says which pixel of the result each row of weights makes.
+    """
+    size = at.shape[1]
     start, length = start[:, None, None].float(), length[:, None, None].float()
-    out = torch.arange(size, device=start.device, dtype=torch.float32)[None, :, None]
     pixel = torch.arange(extent, device=start.device, dtype=torch.float32) - start
     step = length / size
     support = step.clamp(min=1)  # when it shrinks, antialiasing widens the filter
-    weights = 1 - (pixel + 0.5 - step * (out + 0.5)).abs() / support
-    weights = weights.clamp(min=0) * ((pixel >= 0) & (pixel < length))
-    return weights / weights.sum(dim=2, keepdim=True)
+    weights = pixel + 0.5 - step * (at[:, :, None] + 0.5)
+    weights = weights.abs_().div_(support).neg_().add_(1).clamp_(min=0)
+    weights *= (pixel >= 0) & (pixel < length)
+    return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
 def to_unit(crops: Tensor, flip: Tensor) -> Tensor:
@@ -74,24 +83,43 @@ def to_unit(crops: Tensor, flip: Tensor) -> Tensor:
     return torch.where(flip[:, None, None, None], x.flip(3), x)
 
 
+class Rows(NamedTuple):
+    """Images from `as_rows`, and what becomes of each. A source of N crops."""
+
+    rows: Tensor  # (N, H, 3, W) float32
+    boxes: Tensor  # (N, 4)
+    flip: Tensor  # (N,) bool
+    size: int  # side of a crop, pixels
+
+    def crops(self) -> Tensor:
+        return cut(*self)
+
+    def some(self, index: Tensor) -> Rows:
+        return Rows(self.rows[index], self.boxes[index], self.flip[index], self.size)
+
+
+class Crops(NamedTuple):
+    """A worker's crops, and which are flipped. The other source of N crops."""
+
+    pixels: Tensor  # (N, 3, S, S) uint8
+    flip: Tensor  # (N,) bool
+
+    @property
+    def size(self) -> int:
+        return self.pixels.shape[-1]
+
+    def crops(self) -> Tensor:
+        return to_unit(*self)
+
+
 def change_all_colours(
     views: Sequence[Tensor], looks: Sequence[Look], specs: Sequence[ViewSpec]
 ) -> list[Tensor]:
-    """Do what `change_colours` does for every view (N, 3, S, S).
+    """Do what `change_colours` does for every view (N, 3, S, S), in one pass for all alike.
 
     On a GPU the number of calls counts, not their size. So views with the same size and the
-    same colours are changed in one pass there. A CPU changes one view after another, which
-    stays in its cache.
+    same colours are changed together. `on_cpu` is the way of a CPU.
     """
-    if not views[0].is_cuda:
-        return [change_colours(*view) for view in zip(views, looks, specs, strict=True)]
-    return change_alike(views, looks, specs)
-
-
-def change_alike(
-    views: Sequence[Tensor], looks: Sequence[Look], specs: Sequence[ViewSpec]
-) -> list[Tensor]:
-    """Do what `change_all_colours` does, in one pass for all views that are alike."""
     alike: dict[ViewSpec, list[int]] = {}
     for place, spec in enumerate(specs):
         alike.setdefault(spec.colours, []).append(place)
@@ -189,7 +217,7 @@ def _blend(x: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
 def grayscale(x: Tensor) -> Tensor:
     """Turn RGB (N, 3, S, S) to gray (N, 1, S, S)."""
     r, g, b = x.split(1, dim=1)
-    return _GRAY[0] * r + _GRAY[1] * g + _GRAY[2] * b
+    return GRAY[0] * r + GRAY[1] * g + GRAY[2] * b
 
 
 def shift_hue(x: Tensor, turns: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,7 +51,7 @@ def draw_boxes(seeds: Tensor, view: int, spec: ViewSpec, height: int, width: int
     Returns:
         Boxes (N, 4), int64: top, left, height, width, pixels.
     """
-    return _boxes(uniform(seeds, [view], range(ATTEMPTS))[0], spec, height, width)
+    return _boxes(uniform(seeds, [view], range(ATTEMPTS)), [spec], height, width)[0]
 
 
 def draw_all_boxes(
@@ -58,33 +59,37 @@ def draw_all_boxes(
 ) -> list[Tensor]:
     """Draw what `draw_boxes` draws, for every view in one pass."""
     drawn = uniform(seeds, range(len(specs)), range(ATTEMPTS))
-    return [_boxes(u, spec, height, width) for u, spec in zip(drawn, specs, strict=True)]
+    return [*_boxes(drawn, specs, height, width)]
 
 
-def _boxes(u: Tensor, spec: ViewSpec, height: int, width: int) -> Tensor:
-    """Turn uniform numbers (attempts, N, 4) to boxes (N, 4)."""
-    area, aspect, top, left = u.unbind(2)  # (attempts, N) each
-    area = height * width * _between(area, *spec.scale)
-    aspect = _between(aspect, *(math.log(r) for r in spec.ratio)).exp()
-    w = (area * aspect).sqrt().round().long()
-    h = (area / aspect).sqrt().round().long()
+def _boxes(u: Tensor, specs: Sequence[ViewSpec], height: int, width: int) -> Tensor:
+    """Turn uniform numbers (S, attempts, N, 4) of S views to boxes (S, N, 4)."""
+    # In NumPy, because a worker draws for one sample and its calls cost less than torch's.
+    area, aspect, top, left = np.moveaxis(u.numpy(), 3, 0)  # (S, attempts, N) each
+    ranges = [(*spec.scale, *(math.log(ratio) for ratio in spec.ratio)) for spec in specs]
+    low, high, thin, wide = np.array(ranges).T[:, :, None, None]  # (S, 1, 1) each
+    area = height * width * (low + (high - low) * area)
+    aspect = np.exp(thin + (wide - thin) * aspect)
+    w = np.sqrt(area * aspect).round().astype(np.int64)
+    h = np.sqrt(area / aspect).round().astype(np.int64)
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
-    top = (top * (height - h + 1)).long()
-    left = (left * (width - w + 1)).long()
-    first = fits.byte().argmax(dim=0)  # the first attempt that fits; 0 if none does
-    attempts = torch.stack((top, left, h, w), dim=2)
-    chosen = attempts[first, torch.arange(len(first))]
-    return torch.where(fits.any(0)[:, None], chosen, _central(spec, height, width))
+    top = (top * (height - h + 1)).astype(np.int64)
+    left = (left * (width - w + 1)).astype(np.int64)
+    first = fits.argmax(axis=1)[:, None]  # (S, 1, N): the first attempt that fits, or 0
+    attempts = np.stack((top, left, h, w), axis=3)
+    chosen = np.take_along_axis(attempts, first[..., None], axis=1)[:, 0]
+    central = np.array([_central(spec, height, width) for spec in specs])[:, None]
+    return torch.from_numpy(np.where(fits.any(axis=1)[..., None], chosen, central))
 
 
-def _central(spec: ViewSpec, height: int, width: int) -> Tensor:
+def _central(spec: ViewSpec, height: int, width: int) -> list[int]:
     low, high = spec.ratio
     h, w = height, width
     if width / height < low:
         h = round(width / low)
     elif width / height > high:
         w = round(height * high)
-    return torch.tensor([(height - h) // 2, (width - w) // 2, h, w])
+    return [(height - h) // 2, (width - w) // 2, h, w]
 
 
 def draw_look(seeds: Tensor, view: int, spec: ViewSpec) -> Look:

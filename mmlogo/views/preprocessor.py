@@ -10,8 +10,9 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmlogo.registry import MODELS
-from mmlogo.views.apply import as_rows, change_all_colours, cut, to_unit
+from mmlogo.views.apply import Crops, Rows, as_rows, change_all_colours
 from mmlogo.views.draw import draw_all_boxes, draw_all_looks
+from mmlogo.views.on_cpu import Normalisation, make_view
 from mmlogo.views.seeds import Seeds
 from mmlogo.views.spec import ViewSpec, parse_views
 
@@ -90,18 +91,29 @@ class MultiCropPreprocessor(BaseDataPreprocessor):
                 f'the pipeline cut {len(inputs)} views and the model expects '
                 f'{len(self.specs)}; let MultiCrop take its views from the model'
             )
-        on_device, device = self.cast_data(inputs), self.mean.device
         looks = draw_all_looks(seeds, self.specs)
+        on_device, device = self.cast_data(inputs), self.mean.device
         flips = torch.stack([look.flip for look in looks]).to(device, non_blocking=True)
+        sources: list[Rows | Crops]
         if ready_cut:
-            cuts = [to_unit(x, flip) for x, flip in zip(on_device, flips, strict=True)]
+            sources = [Crops(*how) for how in zip(on_device, flips, strict=True)]
         else:
             boxes = torch.stack(draw_all_boxes(seeds, self.specs, *inputs.shape[2:]))
-            boxes = boxes.to(device, non_blocking=True)
-            sizes = [spec.size for spec in self.specs]
-            rows = as_rows(on_device)
-            cuts = [cut(rows, *how) for how in zip(boxes, flips, sizes, strict=True)]
-        views = [self.normalize(x) for x in change_all_colours(cuts, looks, self.specs)]
+            boxes, rows = boxes.to(device, non_blocking=True), as_rows(on_device)
+            sources = [
+                Rows(rows, box, flip, spec.size)
+                for box, flip, spec in zip(boxes, flips, self.specs, strict=True)
+            ]
+        if device.type == 'cpu':
+            normalisation = Normalisation(self.mean, self.std, bool(self.channels_last))
+            views = [
+                make_view(*how, normalisation)
+                for how in zip(sources, looks, self.specs, strict=True)
+            ]
+        else:
+            crops = [source.crops() for source in sources]
+            changed = change_all_colours(crops, looks, self.specs)
+            views = [self.normalize(x) for x in changed]
         return dict(inputs=views, data_samples=Seeds(self.cast_data(seeds)))
 
     def normalize(self, x: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
@@ -91,16 +92,24 @@ def philox(seeds: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tens
 
     Args:
         seeds: Seeds (N, 3) int64, columns seed, epoch, index.
-        stream: Number of the random stream, below 2**32. One for all samples, or (N,).
-        block: Number of the block of four words in the stream. One for all samples, or
-            (N,). Default: 0.
+        stream: Number of the random stream, below 2**32. One for all samples, (N,), or
+            any shape that broadcasts with (N,).
+        block: Number of the block of four words in the stream, of such a shape, too.
+            Default: 0.
 
     Returns:
-        Words (N, 4), int64 in [0, 2**32).
+        Words (N, 4), or (..., N, 4) for such shapes, int64 in [0, 2**32).
     """
-    seed, epoch, index = seeds.unbind(1)
-    c0 = torch.zeros_like(index) + block
-    c1 = torch.zeros_like(index) + stream
+    state: Any = block, stream, *seeds.flip(1).unbind(1)
+    if seeds.device.type != 'cpu':
+        return torch.stack(_rounds(*state), dim=-1)
+    # A worker draws for one sample. There NumPy's calls cost a fifth of torch's.
+    state = (x.numpy() if isinstance(x, Tensor) else x for x in state)
+    return torch.from_numpy(np.stack(_rounds(*state), axis=-1))
+
+
+def _rounds(c0: Any, c1: Any, index: Any, epoch: Any, seed: Any) -> tuple:
+    """Do the ten rounds on int64 tensors or arrays."""
     c2, c3 = index & _MASK, epoch & _MASK
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
     for _ in range(10):
@@ -113,7 +122,7 @@ def philox(seeds: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tens
             p0 & _MASK,
         )
         k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
-    return torch.stack((c0, c1, c2, c3), dim=1)
+    return c0, c1, c2, c3
 
 
 def words(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:
@@ -127,12 +136,9 @@ def words(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tenso
     Returns:
         Words (S, B, N, 4), int64 in [0, 2**32). S * B calls of `philox` give the same.
     """
-    shape = len(streams), len(blocks), len(seeds)
     numbers = torch.tensor([*streams, *blocks]).to(seeds.device, non_blocking=True)
-    stream, block = numbers.split(shape[:2])
-    stream, block = stream[:, None, None].expand(shape), block[:, None].expand(shape)
-    rows = seeds.repeat(len(streams) * len(blocks), 1)
-    return philox(rows, stream.reshape(-1), block.reshape(-1)).view(*shape, 4)
+    stream, block = numbers.split((len(streams), len(blocks)))
+    return philox(seeds, stream[:, None, None], block[:, None])
 
 
 def uniform(seeds: Tensor, streams: Sequence[int], blocks: Sequence[int]) -> Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import cv2
 import mmcv
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
-from torchvision.transforms.v2.functional import resized_crop
+from torch import Tensor
 
 from mmlogo.registry import TRANSFORMS
 from mmlogo.views.draw import draw_all_boxes
@@ -63,13 +65,37 @@ class LoadImage(LoadImageFromFile):
         image = mmcv.imfrombytes(data, self.color_type, backend=self.imdecode_backend)
         if image is None:
             raise BadImage('its pixels cannot be decoded: it is damaged or cut off')
-        image = np.ascontiguousarray(image[..., ::-1])  # BGR to RGB
+        if image.shape[2:] == (3,):
+            image = mmcv.bgr2rgb(image)  # 50 times faster than NumPy's reversed copy
+        elif image.ndim == 3:
+            image = np.ascontiguousarray(image[..., ::-1])
         return image.astype(np.float32) if self.to_float32 else image
 
 
 def reason(error: Exception) -> str:
     """Return what is wrong with an image, from the error of `LoadImage.read`."""
     return str(error) if isinstance(error, BadImage) else f'{type(error).__name__}: {error}'
+
+
+def resized(image: np.ndarray, box: Sequence[int], size: int) -> Tensor:
+    """Return a crop of an image (H, W, 3) uint8 as (3, size, size), antialiased.
+
+    It is torchvision's `resized_crop`, without its copies of the crop and the result.
+
+    Args:
+        image: The image.
+        box: Top, left, height and width of the crop, pixels.
+        size: Side of the result, pixels.
+    """
+    top, left, height, width = box
+    cropped = torch.from_numpy(image)[None, top : top + height, left : left + width]
+    pixels = F.interpolate(
+        cropped.permute(0, 3, 1, 2), (size, size), mode='bilinear', antialias=True
+    )
+    planes = np.empty((3, size, size), np.uint8)
+    # Torch keeps the channels last. Samples of a batch are copied faster with them first.
+    cv2.split(np.ascontiguousarray(pixels[0].permute(1, 2, 0)), tuple(planes))
+    return torch.from_numpy(planes)
 
 
 @TRANSFORMS.register_module()
@@ -103,11 +129,10 @@ class MultiCrop(BaseTransform):
                 "default_hooks.views = dict(type='ShareViewsHook')"
             )
         seeds = pack_seeds([results['sample_idx']])
-        image = torch.from_numpy(results['img']).permute(2, 0, 1)
-        height, width = image.shape[1:]
-        boxes = draw_all_boxes(seeds, self.specs, height, width)
+        image = results['img']
+        boxes = draw_all_boxes(seeds, self.specs, *image.shape[:2])
         inputs = [
-            resized_crop(image, *box[0].tolist(), [spec.size, spec.size], antialias=True)
+            resized(image, box[0].tolist(), spec.size)
             for box, spec in zip(boxes, self.specs, strict=True)
         ]
         batch = dict(inputs=inputs, seeds=seeds[0])

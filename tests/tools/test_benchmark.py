@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -53,3 +54,26 @@ def test_the_cost_of_surviving(words, capsys):
     text = capsys.readouterr().out
     assert '3 pairs of 2 steps' in text
     assert 'with them ' in text
+
+
+def test_views_beside_other_libraries(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    find, absent = importlib.util.find_spec, ('lightly', 'albumentations', 'kornia')
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name: None if name in absent else find(name)
+    )
+    words = ('--rounds', '2', '--images', '2', '--batch', '4', '--sizes', '24', '12')
+    tool('benchmark', 'views', *words, '--out', tmp_path / 'views.json')
+    text = capsys.readouterr().out
+    for name in absent:
+        assert f'{name} is not installed: left out' in text
+    found = json.loads((tmp_path / 'views.json').read_text())
+    peers = {'torchvision on PIL images', 'mmpretrain'}
+    for case in ('jpeg', 'small', 'growth'):
+        seconds, summary = found[case]['seconds'], found[case]['summary']
+        assert all(len(spent) == 2 for spent in seconds.values())
+        assert case == 'growth' or peers < set(seconds)
+        first, *_ = seconds.values()
+        for name, spent in seconds.items():
+            ratios = [a / b for a, b in zip(spent, first, strict=True)]
+            assert summary[name]['ratio'] == pytest.approx(sum(ratios) / 2)

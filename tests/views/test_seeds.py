@@ -193,7 +193,8 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     def recording(seeds: Tensor, stream: int | Tensor, block: int | Tensor = 0) -> Tensor:
         rows = torch.zeros(len(seeds), dtype=torch.int64)
-        pairs = torch.stack((rows + stream, rows + block), dim=1)
+        pairs = torch.broadcast_tensors(rows + stream, rows + block)
+        pairs = torch.stack(pairs, dim=-1).view(-1, 2)
         drawn.extend(map(tuple, pairs.unique(dim=0).tolist()))
         return philox(seeds, stream, block)
 

@@ -31,7 +31,6 @@ from mmlogo.views import (
     parse_views,
 )
 from mmlogo.views.apply import (
-    change_alike,
     change_all_colours,
     change_colours,
     crop,
@@ -47,6 +46,7 @@ from mmlogo.views.draw import (
     draw_look,
 )
 from mmlogo.views.seeds import uniform
+from mmlogo.views.transforms import resized
 
 MEAN, STD = (125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255)
 JITTER = dict(jitter=(0.4, 0.4, 0.4, 0.1), jitter_p=0.8)
@@ -476,7 +476,7 @@ def test_views_that_are_alike_change_in_one_pass(photo_images, seeds, monkeypatc
         crop(photo_images, box, look.flip, spec.size)
         for box, look, spec in zip(boxes, looks, specs, strict=True)
     ]
-    alone = change_all_colours(views, looks, specs)
+    alone = [change_colours(*view) for view in zip(views, looks, specs, strict=True)]
     passes = []
 
     def change(x, look, spec):
@@ -484,7 +484,7 @@ def test_views_that_are_alike_change_in_one_pass(photo_images, seeds, monkeypatc
         return change_colours(x, look, spec)
 
     monkeypatch.setattr(apply, 'change_colours', change)
-    together = change_alike(views, looks, specs)
+    together = change_all_colours(views, looks, specs)
     n = len(photo_images)
     assert sorted(passes) == [n, n, n, 3 * n]
     for x, y in zip(alone, together, strict=True):
@@ -584,6 +584,36 @@ def test_load_image_is_rgb(tiny_tree, photo_images) -> None:
     image = LoadImage()(dict(img_path=path))['img']
     assert np.array_equal(image, photo_images[0].permute(1, 2, 0).numpy())
     assert image.flags['C_CONTIGUOUS']
+
+
+def test_load_image_does_not_turn_gray_images(tmp_path) -> None:
+    ramp = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    Image.fromarray(ramp).save(tmp_path / 'gray.png')
+    load = LoadImage(color_type='grayscale')
+    assert np.array_equal(load(dict(img_path=str(tmp_path / 'gray.png')))['img'], ramp)
+
+
+@pytest.mark.parametrize('size', [224, 96, 32, 7, 1])
+def test_a_workers_crop_is_resized_crop(size) -> None:
+    draw = np.random.default_rng(0)
+    image = draw.integers(0, 256, (75, 100, 3), dtype=np.uint8)
+    for _ in range(20):
+        height, width = draw.integers(1, 76), draw.integers(1, 101)
+        box = [
+            int(number)
+            for number in (
+                draw.integers(0, 76 - height),
+                draw.integers(0, 101 - width),
+                height,
+                width,
+            )
+        ]
+        expected = TF.resized_crop(
+            torch.from_numpy(image).permute(2, 0, 1), *box, [size, size], antialias=True
+        )
+        got = resized(image, box, size)
+        assert got.is_contiguous()
+        assert torch.equal(got, expected)
 
 
 def test_load_image_makes_gray_files_rgb(tmp_path) -> None:
