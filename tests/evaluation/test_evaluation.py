@@ -21,7 +21,7 @@ from mmlogo.evaluation import (
     knn_predict,
 )
 from mmlogo.evaluation.features import labels_and_indices
-from mmlogo.evaluation.knn import nearest
+from mmlogo.evaluation.knn import greatest, nearest
 from mmlogo.registry import METRICS
 
 CLASSES = 7
@@ -277,6 +277,40 @@ def test_labels_and_indices_of_mmpretrains_batches() -> None:
     assert (label.tolist(), index.tolist()) == ([1, -1, 2], [4, 5, 8])
 
 
+@pytest.mark.parametrize('k', [1, 2, 20, 150])
+@pytest.mark.parametrize('columns', [150, 331, 2000, 4999])
+def test_the_greatest_are_those_of_a_sort(k, columns) -> None:
+    """As many levels of groups as there may be, and columns that fill no group."""
+    scores = np.random.default_rng(k).permuted(np.tile(np.arange(columns), (5, 1)), axis=1)
+    # the greatest are neighbours too: all in few groups, or one in each of the last columns
+    scores[1], scores[2] = np.arange(columns), np.arange(columns)[::-1]
+    values, places = greatest(torch.from_numpy(scores).float(), k)
+    assert places.tolist() == np.argsort(-scores, axis=1)[:, :k].tolist()
+    assert values.tolist() == (-np.sort(-scores, axis=1)[:, :k]).tolist()
+
+
+def test_of_equal_scores_as_many_are_found_as_there_are() -> None:
+    scores = torch.randint(0, 5, (30, 1003)).float()
+    scores[0] = 1.0
+    values, places = greatest(scores, 40)
+    assert torch.equal(values, scores.sort(dim=1, descending=True).values[:, :40])
+    assert torch.equal(scores.gather(1, places), values)
+    assert all(len(set(row)) == 40 for row in places.tolist())  # none is there twice
+
+
+def test_what_is_not_finite_is_ordered_as_by_topk() -> None:
+    scores = torch.randn(4, 999)
+    scores[0, 500], scores[1, 998], scores[2, :], scores[3, 7] = (
+        math.nan,
+        math.inf,
+        math.nan,
+        -math.inf,
+    )
+    torch.testing.assert_close(
+        greatest(scores, 9)[0], scores.topk(9, dim=1).values, rtol=0, atol=0, equal_nan=True
+    )
+
+
 def test_neighbours_are_those_of_faiss() -> None:
     faiss = pytest.importorskip('faiss', reason='faiss-cpu is not installed')
     generator = torch.Generator().manual_seed(0)
@@ -286,6 +320,7 @@ def test_neighbours_are_those_of_faiss() -> None:
     index.add(F.normalize(bank, dim=1).numpy())
     similarity, neighbour = index.search(F.normalize(query, dim=1).numpy(), 20)
     ours = [torch.cat(parts) for parts in zip(*nearest(query, bank, 20, 64), strict=True)]
+    assert 700 // 8 >= 2 * 20, 'too few columns for groups'
     torch.testing.assert_close(ours[0], torch.from_numpy(similarity))
     assert ours[1].tolist() == neighbour.tolist()
 
