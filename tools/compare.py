@@ -436,6 +436,8 @@ def measured(
             raise ValueError(
                 f'the cost of a step of {name} cannot be measured, and a batch with equal '
                 f'cost is needed for --budget: {outcome.last[-1] if outcome.last else "?"}'
+                f'. What it asks for can be given by --options {name.partition(",")[0]} '
+                'KEY=VALUE'
             )
     costs: dict[str, dict[int, dict]] = {}
     for (name, batch), file in files.items():

@@ -55,6 +55,7 @@ folder = Path(sys.argv[1])
 child = '''
 import signal, sys, time
 def end(number, frame):
+    time.sleep(.5)
     print('saved', flush=True)
     sys.exit(75)
 signal.signal(signal.SIGTERM, end)
