@@ -115,6 +115,7 @@ class CalibrationMetric(FeatureMetric):
             )
         low, high = scale
         super().__init__(features=LocalPair(features, (low, high), size), prefix=prefix)
+        self.uses_neck = features == 'neck'
 
     def compute(self, bank: Features, query: Features) -> dict[str, float]:
         one, other = F.normalize(query.feature, dim=2).unbind(1)  # (N, D) each

@@ -37,6 +37,7 @@ class FeatureMetric(BaseMetric):
             raise ValueError(f'features={features!r}, but it must be one of {[*SOURCES]}')
         super().__init__(prefix=prefix)
         self.features = features
+        self.uses_neck = features == 'neck'  # its BatchNorm is fitted then, too
 
     @abstractmethod
     def compute(self, bank: Features, query: Features) -> dict[str, float]:

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 
 from mmlogo.engine import KNNLoop
 from mmlogo.evaluation import KNNMetric
-from mmlogo.registry import HOOKS
+from mmlogo.registry import HOOKS, METRICS
 
 pytestmark = pytest.mark.slow
 
@@ -160,3 +160,33 @@ def test_a_run_that_dies_in_it_does_it_after_a_resume(
     monkeypatch.setattr(KNNLoop, 'run', run)
     work_dir = train(tmp_path, tiny_tree, BASE, text, '--resume', 'auto')
     assert 'Evaluating the untrained network' in log_of(work_dir)
+
+
+@pytest.mark.parametrize('name', ['SpectrumMetric', 'CalibrationMetric'])
+def test_the_necks_statistics_are_fitted_for_a_metric_that_asks(
+    name, tmp_path, tiny_tree, monkeypatch
+):
+    """Untrained embeddings are normalised by what the network gives, not by 0 and 1."""
+    seen = []
+    kind = METRICS.get(name)
+    score = kind.score
+    monkeypatch.setattr(
+        kind,
+        'score',
+        lambda self, *x: seen.append(bn.running_mean.clone()) or score(self, *x),
+    )
+
+    @HOOKS.register_module(force=True)
+    class FindNeckHook(Hook):
+        def before_train(self, runner) -> None:
+            nonlocal bn
+            bn = runner.model.neck.bn0
+
+    bn = None
+    text = (
+        f"val_evaluator.append(dict(type={name!r}, features='neck'))\n"
+        "custom_hooks = [dict(type='FindNeckHook')]\n"
+    )
+    train(tmp_path, tiny_tree, 'simsiam_logo_r18_cifar10', text)
+    assert seen[0].abs().max() > 0.01
+    assert not torch.equal(seen[0], seen[1])

@@ -85,8 +85,8 @@ class ValidateFirstHook(Hook):
     def fitted(self, runner) -> Iterator[None]:
         """Context manager. BatchNorm has statistics of training views inside it."""
         model = unwrapped(runner.model)
-        sources = {metric.features for metric in runner.val_evaluator.metrics}
-        evaluated = [model.backbone] + ([model.neck] if 'neck' in sources else [])
+        asked = any(m.uses_neck for m in runner.val_evaluator.metrics)
+        evaluated = [model.backbone] + ([model.neck] if asked else [])
         with refit_statistics(*evaluated) as count_view:
             model.train()
             for data in itertools.islice(runner.train_dataloader, self.fit_batches):
