@@ -336,7 +336,8 @@ def _draw(
     for name, place, points, band in lines:
         colour = theme.shade(place)
         if band:
-            axes.fill_between(*zip(*band, strict=True), color=colour, alpha=0.18, lw=0)
+            where, low, high = np.array(band).T
+            axes.fill_between(where, low, high, color=colour, alpha=0.18, lw=0)
         if steps and points[-1][0] > _FEW:
             axes.plot(*zip(*points, strict=True), color=colour, lw=0.6, alpha=0.3)
             points = epoch_means(points)
