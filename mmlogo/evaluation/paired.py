@@ -86,7 +86,7 @@ def pairs_for(sd: float, within: float = 1.0, level: float = LEVEL) -> int:
         sd: The deviation s of the paired differences, >= 0. It is an estimate, so the
             number is one too.
         within: Half the width of the interval, > 0; default: 1.
-        level: As in `paired`; default: 0.95.
+        level: The share of intervals that hold the true mean, in (0, 1); default: 0.95.
 
     Raises:
         ValueError: If a value is outside its range.

@@ -286,8 +286,8 @@ def draw_arms(
         lines = [_band(arm, n, arms[arm]) for n, arm in enumerate(minutes) if arms[arm]]
         title = f'{title_of(scalar)}, %: mean and range'
         _draw(left, lines, title, 'epoch (0: untrained)', size=7.5, named=False)
-        paced = [_paced(line, minutes[line.name]) for line in lines]
-        paced = [line for line in paced if line is not None]
+        paces = {arm: pace for arm, pace in minutes.items() if pace is not None}
+        paced = [_paced(line, paces[line.name]) for line in lines if line.name in paces]
         _draw(right, paced, 'over minutes of one core', 'CPU minutes', size=7.5)
     figure.savefig(path)
     return figure
@@ -302,10 +302,8 @@ def _band(name: str, place: int, seeds: Sequence[Points]) -> Line:
     return Line(name, place, points, band)
 
 
-def _paced(line: Line, pace: float | None) -> Line | None:
+def _paced(line: Line, pace: float) -> Line:
     """Return a line over minutes, of which an epoch has `pace`."""
-    if pace is None:
-        return None
     return line._replace(
         points=[(x * pace, y) for x, y in line.points],
         band=[(x * pace, low, high) for x, low, high in line.band],
@@ -341,7 +339,8 @@ def _draw(
     for name, place, points, band in lines:
         colour = theme.shade(place)
         if band:
-            axes.fill_between(*zip(*band, strict=True), color=colour, alpha=0.18, lw=0)
+            where, low, high = np.array(band).T
+            axes.fill_between(where, low, high, color=colour, alpha=0.18, lw=0)
         if steps and points[-1][0] > _FEW:
             axes.plot(*zip(*points, strict=True), color=colour, lw=0.6, alpha=0.3)
             points = epoch_means(points)
