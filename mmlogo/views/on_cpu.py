@@ -66,7 +66,8 @@ def make_view(
     std = normalisation.std.flatten().numpy()
     shift = -normalisation.mean.flatten().numpy() / std
     normalise = np.column_stack((np.diag(1 / std), shift)).astype(np.float32)
-    drawn: Any = Look._make(column.numpy() for column in look)
+    columns: Any = (column.numpy() for column in look)
+    drawn: Any = Look(*columns)
     factors = drawn.factors.astype(np.float32)
     threshold = np.float32(spec.solarize_threshold / 255)
 
