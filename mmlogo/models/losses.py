@@ -7,6 +7,8 @@ its targets.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -120,10 +122,12 @@ def covariance_penalty(z: Float[Tensor, 'N D']) -> Float[Tensor, '']:
     """
     with torch.autocast(z.device.type, enabled=False):
         z = at_least_float32(z)
-        centred = z - z.mean(dim=0)
-        covariance = centred.T @ centred / (len(z) - 1)  # (D, D)
-        square = covariance.square()
-        return (square.sum() - square.diagonal().sum()) / z.shape[1]
+        n, d = z.shape
+        centred = (z - z.mean(dim=0)) / math.sqrt(n - 1)
+        # Z'Z (D, D) and ZZ' (N, N) have the same sum of squares; the smaller is cheaper.
+        products = centred @ centred.T if n < d else centred.T @ centred
+        variance = centred.square().sum(dim=0)
+        return (products.square().sum() - variance.square().sum()) / d
 
 
 def relations(

@@ -80,9 +80,10 @@ def vicreg_by_loops(x, y):
 
 
 class TestVICReg:
-    def test_both_orders_have_the_papers_value_and_gradient(self):
+    @pytest.mark.parametrize('n', [N, 2 * DIM])  # fewer images than components, and more
+    def test_both_orders_have_the_papers_value_and_gradient(self, n):
         """The value has s twice, because each order holds its target."""
-        x, y = (torch.randn(N, DIM, dtype=torch.float64) * 0.6 for _ in range(2))
+        x, y = (torch.randn(n, DIM, dtype=torch.float64) * 0.6 for _ in range(2))
         x.requires_grad_()
         y.requires_grad_()
         want = vicreg_by_loops(x, y)
