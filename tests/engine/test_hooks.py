@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -130,37 +131,22 @@ def test_scalars_are_read_once_per_line_of_the_log():
     assert read()[-1] == 10
 
 
-class FakeCuda(torch.Tensor):
-    """A tensor that says it is on a GPU."""
-
-    is_cuda = True
-
-
-def test_the_memory_format_of_a_gpu(monkeypatch):
-    """What the hook decides; the numbers are those of torch."""
-
-    def settled(cfg: dict, said: bool | None, on_gpu: bool) -> tuple[bool | None, bool]:
-        model = build(cfg)
-        model.data_preprocessor.channels_last = said
-        weight = next(p for p in model.parameters() if p.ndim == 4)
-        before = weight.clone()
-        if on_gpu:
-            parameters = [torch.zeros(1).as_subclass(FakeCuda)]
-            monkeypatch.setattr(type(model), 'parameters', lambda self: iter(parameters))
-        MemoryFormatHook().before_train(SimpleNamespace(model=model))
-        monkeypatch.undo()
-        assert torch.equal(weight, before)
-        return (
-            model.data_preprocessor.channels_last,
-            weight.is_contiguous(memory_format=torch.channels_last),
-        )
-
-    assert settled(simsiam_logo(), None, on_gpu=True) == (True, True)
-    assert settled(moco_logo(splits=2), None, on_gpu=True) == (False, False)  # SplitBN
-    assert settled(moco_logo(splits=2), True, on_gpu=True) == (True, True)
-    assert settled(simsiam_logo(), False, on_gpu=True) == (False, False)
-    assert settled(simsiam_logo(), None, on_gpu=False) == (None, False)
-    assert settled(simsiam_logo(), True, on_gpu=False) == (True, False)
+@pytest.mark.parametrize(
+    'cfg', [simsiam_logo(), moco_logo(splits=2)], ids=['plain', 'split']
+)
+@pytest.mark.parametrize(('said', 'last'), [(None, True), (True, True), (False, False)])
+def test_the_memory_format(cfg, said, last, caplog):
+    model = build(cfg)
+    model.data_preprocessor.channels_last = said
+    weight = next(p for p in model.parameters() if p.ndim == 4)
+    before = weight.clone()
+    with caplog.at_level(logging.INFO):
+        logger = logging.getLogger('format')
+        MemoryFormatHook().before_train(SimpleNamespace(model=model, logger=logger))
+    assert torch.equal(weight, before)
+    assert model.data_preprocessor.channels_last is last
+    assert weight.is_contiguous(memory_format=torch.channels_last) is last
+    assert ('Memory format: channels_last' in caplog.text) is last
 
 
 def test_no_compiler_is_an_error_before_the_first_step(monkeypatch):

@@ -325,18 +325,31 @@ class TestTeacher:
 
 
 class TestSplitBN:
-    def test_equals_separate_batch_norms(self):
-        x = torch.randn(12, 5, 3, 3) * 2 + 1
+    @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+    def test_equals_separate_batch_norms(self, layout):
+        x = (torch.randn(12, 5, 3, 4) * 2 + 1).contiguous(memory_format=layout)
+        x.requires_grad_()
         split = SplitBatchNorm2d(5, num_splits=3)
         nn.init.normal_(split.weight), nn.init.normal_(split.bias)
-        out = split(x)
+        out, cotangent = split(x), torch.randn(12, 5, 3, 4)
+        assert out.is_contiguous(memory_format=layout)
+        names = (x, split.weight, split.bias)
+        found = torch.autograd.grad(out, names, cotangent)
+        expected = [torch.zeros_like(g) for g in found]
         for part in range(3):
             plain = nn.BatchNorm2d(5)
             plain.weight, plain.bias = split.weight, split.bias
-            torch.testing.assert_close(out[part::3], plain(x[part::3]))
+            alone = plain(x[part::3].contiguous())
+            torch.testing.assert_close(out[part::3], alone)
+            for total, g in zip(
+                expected, torch.autograd.grad(alone, names, cotangent[part::3]), strict=True
+            ):
+                total += g
+        torch.testing.assert_close(list(found), expected)
 
-    def test_running_statistics_are_the_mean_of_the_parts(self):
-        x = torch.randn(8, 2, 3, 3)
+    @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+    def test_running_statistics_are_the_mean_of_the_parts(self, layout):
+        x = torch.randn(8, 2, 3, 3).contiguous(memory_format=layout)
         split = SplitBatchNorm2d(2, num_splits=2)
         parts = [nn.BatchNorm2d(2), nn.BatchNorm2d(2)]
         split(x), parts[0](x[0::2]), parts[1](x[1::2])

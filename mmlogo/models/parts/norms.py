@@ -19,7 +19,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
     It is from MoCo's CIFAR-10 demo. Sample n belongs to part n mod num_splits, as
     `EpochSampler` deals samples to ranks. Running statistics follow the mean over the
-    parts. In evaluation it is plain BatchNorm.
+    parts. In evaluation it is plain BatchNorm. The output has the input's memory format.
 
     Args:
         num_features: Number of channels.
@@ -39,6 +39,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         n, c, *grid = x.shape
         splits = self.num_splits
+        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
         if n % splits or n // splits < 2:
             raise ValueError(
                 f'split BN: a batch of {n} cannot be divided into {splits} parts of at '
@@ -48,8 +49,14 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             None if value is None else value.repeat(splits)
             for value in (self.running_mean, self.running_var, self.weight, self.bias)
         )
+        if last:
+            # The parts side by side in channels_last. `reshape` gives the other format.
+            x = x.movedim(1, -1).unflatten(0, (n // splits, splits))  # (n/s, s, H, W, C)
+            x = x.movedim(1, 3).flatten(3).movedim(-1, 1)  # (n/s, s C, H, W)
+        else:
+            x = x.reshape(n // splits, splits * c, *grid)
         x = F.batch_norm(
-            x.reshape(n // splits, splits * c, *grid),
+            x,
             mean,
             var,
             weight,
@@ -60,6 +67,9 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         )
         if mean is not None and var is not None:
             _advance(self, mean.view(splits, c).mean(0), var.view(splits, c).mean(0), 1.0)
+        if last:
+            x = x.movedim(1, -1).unflatten(-1, (splits, c))  # (n/s, H, W, s, C)
+            return x.movedim(3, 1).flatten(0, 1).movedim(-1, 1)  # (N, C, H, W)
         return x.reshape(n, c, *grid)
 
 
