@@ -83,7 +83,7 @@ def choose(labels: Tensor, content: str, u: Tensor, v: Tensor) -> Tensor:
 
     Args:
         labels: Class of each of the N images, (N,).
-        content: As in `Mosaic`.
+        content: One of `CONTENTS`, explained in `Mosaic`.
         u: Uniform numbers (N, 4), which decide the classes.
         v: Uniform numbers (N, 4), which decide the images.
 
