@@ -184,7 +184,7 @@ def protocol_of(cfg: Config, stage: str = 'val') -> str:
         for m in metrics
         if m['type'] != 'KNNMetric'
         for name, value in m.items()
-        if name not in ('type', 'features')  # features are in the scalars' names
+        if name not in ('type', 'features', 'prefix')  # they are in the scalars' names
     ]
     return '; '.join(words)
 
@@ -631,9 +631,16 @@ def main() -> int:
     if args.command == 'add':
         args.folder.mkdir(parents=True, exist_ok=True)
         target = args.folder / f'{args.name or args.work_dir.name}.json'
-        result = dict(title=args.title) | collect(args.work_dir)
-        if target.is_file():  # what was attached stays
-            result['probes'] = json.loads(target.read_text()).get('probes', {})
+        # by way of its text, in which epochs are strings
+        result = json.loads(json.dumps(dict(title=args.title) | collect(args.work_dir)))
+        before = json.loads(target.read_text()) if target.is_file() else {}
+        if before.get('evaluations') == result['evaluations']:  # the same weights
+            result['probes'] = before.get('probes', {})
+        elif before.get('probes'):
+            print(
+                f'{target.name} is another run now; attach anew what its checkpoint is '
+                f'worth: {", ".join(before["probes"])}'
+            )
         target.write_text(json.dumps(result, indent=1) + '\n')
         print(target)
         return 0

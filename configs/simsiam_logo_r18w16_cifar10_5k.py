@@ -4,8 +4,8 @@
 #
 #   python tools/train.py configs/simsiam_logo_r18w16_cifar10_5k.py --amp --data-root DIR
 #
-# Gave 35.7 / 42.3 / 41.1 % k-NN at k 1 / 20 / 200 in 30 CPU minutes, seed 0, commit
-# 17377e5: docs/results/cifar10_5k.md.
+# Gave 34.5 / 42.5 / 40.2 % k-NN at k 1 / 20 / 200 in 27 CPU minutes, seed 0, commit
+# c1aefef: docs/results/cifar10_5k.md.
 _base_ = 'simsiam_logo_r18_cifar10.py'
 model = dict(
     data_preprocessor=dict(

@@ -295,6 +295,12 @@ def test_what_a_checkpoint_is_worth_is_attached(
     assert kept['test']['commit'] == 'abc'
     for probe in kept.values():
         assert probe['checkpoint'] == 'mine/epoch_4.pth'
+    other = json.loads(result.read_text())
+    other['evaluations']['4']['knn/top1_k20'] += 1  # other weights, whose worth nobody has measured
+    result.write_text(json.dumps(other))
+    run_tool(*add, monkeypatch=monkeypatch)
+    assert 'probes' not in json.loads(result.read_text())
+    attach(tested, 'test')
     for folder, key in ((work_dir, 'test'), (tested, 'linear')):
         with pytest.raises(FileNotFoundError, match=r'has no .* in runs\.jsonl'):
             attach(folder, key)
