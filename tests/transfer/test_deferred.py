@@ -58,7 +58,8 @@ from mmdet.models import FasterRCNN
 assert MODELS.get('FasterRCNN') is FasterRCNN
 from mmlogo.registry import MODELS as OURS
 assert OURS.get('Res5WithNorm').__module__ == 'mmlogo.transfer.detectors'
-assert MODELS.get('mmlogo.Res5WithNorm') is OURS.get('Res5WithNorm')
+with MODELS.switch_scope_and_registry('mmlogo') as registry:
+    assert registry is OURS  # where a config of mmdet has _scope_='mmlogo'
 """
 NOT_YET = "import sys; assert 'mmdet' not in sys.modules\n"
 

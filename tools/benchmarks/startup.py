@@ -2,15 +2,16 @@
 
 Every case is a process of its own, and the rounds are interleaved. The peer is `import
 torch, torchvision, mmpretrain`, with all packages that are installed here. Seconds are wall
-clock. A training is over when its log has the line of the first iteration, loss included.
-Then it is killed. In one more round, which is not timed, Python lists what each case
-imports.
+clock; those of processor time tell how much other work on the machine added. A training is
+over when its log has the line of the first iteration, loss included. Then it is killed. In
+one more round, which is not timed, Python lists what each case imports.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -48,17 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def trial(words: list[str], until: str = '') -> tuple[float, list[str]]:
+def trial(words: list[str], until: str = '') -> tuple[float, float, list[str]]:
     """Run Python with these words, to its end or until a line has a text.
 
     Returns:
-        Seconds, and the lines of its output so far.
+        Seconds of wall clock and of processor time, and the lines of its output so far.
 
     Raises:
         RuntimeError: With the last lines, if it fails or the text does not come.
     """
     lines: list[str] = []
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), _processor_time()
     with subprocess.Popen(
         [sys.executable, *words],
         stdout=subprocess.PIPE,
@@ -71,10 +72,17 @@ def trial(words: list[str], until: str = '') -> tuple[float, list[str]]:
             if until and until in line:
                 spent = time.perf_counter() - begun
                 process.kill()
-                return spent, lines
+                process.wait()
+                return spent, _processor_time() - before, lines
     if until or process.returncode:
         raise RuntimeError(f'{words} did not do what is timed:\n{"".join(lines[-30:])}')
-    return time.perf_counter() - begun, lines
+    return time.perf_counter() - begun, _processor_time() - before, lines
+
+
+def _processor_time() -> float:
+    """Return the seconds of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def imported(lines: list[str]) -> list[str]:
@@ -83,8 +91,13 @@ def imported(lines: list[str]) -> list[str]:
     return [name for name in HEAVY if name in listed]
 
 
+def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
+    return {case: statistics.median(spent) for case, spent in seconds.items()}
+
+
 def run(args: argparse.Namespace) -> None:
     seconds: dict[str, list[float]] = {}
+    processor: dict[str, list[float]] = {}
     found: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(args.rounds + 1):
@@ -98,9 +111,11 @@ def run(args: argparse.Namespace) -> None:
             for case, words in cases.items():
                 until = SIGN if case == FIRST else ''
                 if number == 0:  # also reads all files into the memory of the machine
-                    found[case] = imported(trial(['-X', 'importtime', *words], until)[1])
+                    found[case] = imported(trial(['-X', 'importtime', *words], until)[2])
                 else:
-                    seconds.setdefault(case, []).append(trial(words, until)[0])
+                    wall, used, _ = trial(words, until)
+                    seconds.setdefault(case, []).append(wall)
+                    processor.setdefault(case, []).append(used)
     of_the_peer = {
         case: statistics.median(a / b for a, b in zip(spent, seconds[PEER], strict=True))
         for case, spent in seconds.items()
@@ -117,7 +132,9 @@ def run(args: argparse.Namespace) -> None:
         amp=not args.no_amp,
         cfg_options=args.cfg_options,
         seconds=seconds,
-        median={case: statistics.median(spent) for case, spent in seconds.items()},
+        processor_seconds=processor,
+        median=medians(seconds),
+        processor_median=medians(processor),
         of_the_peer=of_the_peer,
         imported=found,
     )
@@ -125,6 +142,7 @@ def run(args: argparse.Namespace) -> None:
     args.out.write_text(json.dumps(record, indent=1) + '\n')
     for case in seconds:
         print(
-            f'{record["median"][case]:6.2f} s  {of_the_peer[case]:5.2f} x  {case}'
+            f'{record["median"][case]:6.2f} s, of the processor '
+            f'{record["processor_median"][case]:6.2f} s, {of_the_peer[case]:5.2f} x  {case}'
             + (f'  (imports {", ".join(found[case])})' if found[case] else '')
         )
