@@ -296,7 +296,8 @@ def test_what_a_checkpoint_is_worth_is_attached(
     for probe in kept.values():
         assert probe['checkpoint'] == 'mine/epoch_4.pth'
     other = json.loads(result.read_text())
-    other['evaluations']['4']['knn/top1_k20'] += 1  # other weights, whose worth nobody has measured
+    # other weights, whose worth nobody has measured
+    other['evaluations']['4']['knn/top1_k20'] += 1
     result.write_text(json.dumps(other))
     run_tool(*add, monkeypatch=monkeypatch)
     assert 'probes' not in json.loads(result.read_text())
