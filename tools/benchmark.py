@@ -2,9 +2,17 @@
 
 import argparse
 
-from benchmarks import gpu, survival
+from benchmarks import e2e, gpu, growth, hooks, knn, step, survival
 
-BENCHMARKS = dict(gpu=gpu, survival=survival)
+BENCHMARKS = dict(
+    step=step,
+    e2e=e2e,
+    knn=knn,
+    growth=growth,
+    hooks=hooks,
+    gpu=gpu,
+    survival=survival,
+)
 
 
 def main() -> None:
