@@ -2,9 +2,19 @@
 
 import argparse
 
-from benchmarks import gpu, startup, survival, views
+from benchmarks import e2e, gpu, growth, hooks, knn, startup, step, survival, views
 
-BENCHMARKS = dict(gpu=gpu, startup=startup, survival=survival, views=views)
+BENCHMARKS = dict(
+    views=views,
+    step=step,
+    e2e=e2e,
+    knn=knn,
+    startup=startup,
+    growth=growth,
+    gpu=gpu,
+    hooks=hooks,
+    survival=survival,
+)
 
 
 def main() -> None:

@@ -93,11 +93,13 @@ def nearest(
     chunk = min(chunk or max(1, min(512, 2**26 // len(bank))), len(query))
     # One matrix for all chunks: the pages of a new one would be mapped for each.
     scores = query.new_empty(chunk, len(bank))
+    # On a CPU the intermediate results of few rows stay in the cache.
+    few = chunk if scores.is_cuda else 64
     for part in query.split(chunk):
-        yield greatest(torch.mm(part, bank.T, out=scores[: len(part)]), k)
-
-
-GROUP = 8  # 4 is as fast, 16 and 32 are slower
+        rows = torch.mm(part, bank.T, out=scores[: len(part)]).split(few)
+        found = zip(*(greatest(row, k) for row in rows), strict=True)
+        values, columns = (torch.cat(parts) for parts in found)
+        yield values, columns
 
 
 def greatest(scores: Tensor, k: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
@@ -116,16 +118,19 @@ def greatest(scores: Tensor, k: int, *, ordered: bool = True) -> tuple[Tensor, T
         Scores (N, k) and their columns (N, k). Of equal scores any may be left out.
     """
     columns = scores.shape[1]
-    groups = columns // GROUP
+    size = 8 if k < 100 else 4  # of a group: the faster one on a CPU
+    groups = columns // size
     if groups < 2 * k:
         return scores.topk(k, dim=1, sorted=ordered)
-    whole = GROUP * groups
+    whole = size * groups
     # Group g has the columns g, g + groups, g + 2 groups ...: maxima of rows, not columns.
-    maxima = scores[:, :whole].unflatten(1, (GROUP, groups)).amax(1)
+    maxima = scores[:, :whole].unflatten(1, (size, groups)).amax(1)
     chosen = greatest(maxima, k, ordered=False)[1].unsqueeze(2)  # (N, k, 1)
     members = torch.arange(0, whole, groups, device=scores.device)
-    rest = torch.arange(whole, columns, device=scores.device).expand(len(scores), -1)
-    candidates = torch.cat(((chosen + members).flatten(1), rest), dim=1)  # (N, 8 k + rest)
+    candidates = (chosen + members).flatten(1)  # (N, size k)
+    if whole < columns:  # those in no group
+        rest = torch.arange(whole, columns, device=scores.device)
+        candidates = torch.cat((candidates, rest.expand(len(scores), -1)), dim=1)
     values, places = scores.gather(1, candidates).topk(k, dim=1, sorted=ordered)
     return values, candidates.gather(1, places)
 

@@ -277,7 +277,7 @@ def test_labels_and_indices_of_mmpretrains_batches() -> None:
     assert (label.tolist(), index.tolist()) == ([1, -1, 2], [4, 5, 8])
 
 
-@pytest.mark.parametrize('k', [1, 2, 20, 150])
+@pytest.mark.parametrize('k', [1, 2, 20, 100, 150])
 @pytest.mark.parametrize('columns', [150, 331, 2000, 4999])
 def test_the_greatest_are_those_of_a_sort(k, columns) -> None:
     """As many levels of groups as there may be, and columns that fill no group."""

@@ -6,6 +6,7 @@ import importlib.util
 import json
 
 import pytest
+import torch
 from helpers import ROOT, tool, write_config
 
 pytestmark = pytest.mark.slow
@@ -47,6 +48,97 @@ def test_the_time_to_start(words, tmp_path, monkeypatch):
         assert record['median'][case] == seconds[0] > 0, case
     assert record['of_the_peer']['import mmlogo'] < 1
     assert record['imported']['tools/train.py --help'] == []
+
+
+def rows(path) -> list[dict]:
+    """The rows that a benchmark wrote. They say on what they were measured."""
+    origin, found = json.loads(path.read_text())
+    assert {'command', 'date', 'hardware', 'threads', 'torch', 'commit'} == {*origin}
+    return found
+
+
+def test_a_training_beside_bare_loops(words, tmp_path, capsys):
+    out = tmp_path / 'e2e.json'
+    tool('benchmark', 'e2e', *words, '--rounds', '2', '--block', '1', '--out', out)
+    (row,) = rows(out)
+    assert {len(times) for times in row['seconds'].values()} == {2}
+    text = capsys.readouterr().out
+    for name in ('kornia', 'lightly', 'mmpretrain'):  # they know two equal views
+        assert name not in row['seconds']
+        assert f'{name} is left out' in text
+    for name in ('bare, channels_last', 'bare, contiguous'):
+        ours = row['first_losses']['ours']
+        assert row['first_losses'][name] == pytest.approx(ours, abs=1e-5)  # rounding
+        assert f'  {name}' in text
+
+
+def test_a_loop_that_does_other_work_is_no_opponent(words, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    from benchmarks import gpu
+
+    bare_loop = gpu.bare_loop
+
+    def blind(model, **kwargs):
+        torch.nn.init.zeros_(model.neck.fc0.weight)
+        return bare_loop(model, **kwargs)
+
+    monkeypatch.setattr(gpu, 'bare_loop', blind)
+    with pytest.raises(ValueError, match='they do not do the same work'):
+        tool('benchmark', 'e2e', *words, '--rounds', '1', '--block', '1')
+
+
+def test_a_training_beside_its_peers(tiny_tree, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    extra = 'bank_dataloader = dict(batch_size=8)\nval_dataloader = dict(batch_size=8)\n'
+    cfg = write_config(tmp_path, 'two', 'simsiam_r18_cifar10', extra)
+    words = [cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w', '--no-amp']
+    out = tmp_path / 'e2e.json'
+    tool('benchmark', 'e2e', *words, '--rounds', '1', '--block', '1', '--out', out)
+    (row,) = rows(out)
+    assert row['seconds']['mmpretrain'][0] > 0  # the one that is always installed
+
+
+@pytest.mark.parametrize('name', ['simsiam_logo_r18_cifar10', 'moco_logo_r18_cifar10'])
+def test_a_step_beside_its_parts(name, tiny_tree, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    extra = 'bank_dataloader = dict(batch_size=8)\nval_dataloader = dict(batch_size=8)\n'
+    cfg = write_config(tmp_path, 'one', name, extra)
+    words = [cfg, '--data-root', tiny_tree, '--work-dir', tmp_path / 'w', '--no-amp']
+    out = tmp_path / 'step.json'
+    tool('benchmark', 'step', *words, '--rounds', '2', '--out', out)
+    (row,) = rows(out)
+    names = ['network', 'objective', 'affinity', 'optimizer']
+    names += ['teacher'] if 'moco' in name else []
+    assert {*row['seconds']} == {'step', 'parts', *names}
+    for number, total in enumerate(row['seconds']['parts']):
+        assert total == pytest.approx(sum(row['seconds'][x][number] for x in names))
+
+
+def test_neighbours_are_those_of_the_others(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    sizes = ['--bank', '300', '--dim', '8', '--k', '1', '5', '--queries', '40']
+    tool('benchmark', 'knn', *sizes, '--rounds', '2', '--out', tmp_path / 'knn.json')
+    found = rows(tmp_path / 'knn.json')
+    assert [row['k'] for row in found] == [1, 5]
+    for row in found:
+        assert min(row['same'].values()) > 0.99
+        assert {len(times) for times in row['seconds'].values()} == {2}
+
+
+def test_how_time_grows(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    sizes = ['--views', '2', '3', '--queue', '16', '32', '--bank', '50', '--names', '60']
+    out = tmp_path / 'growth.json'
+    tool('benchmark', 'growth', *sizes, '--batch', '4', '--rounds', '2', '--out', out)
+    found = rows(out)
+    kinds = [row['kind'] for row in found]
+    assert kinds == ['views', 'views', 'queue', 'queue', 'bank', 'names']
+    assert found[0]['per'] == found[2]['per'] == 1
+
+
+def test_what_hooks_cost(words, capsys):
+    tool('benchmark', 'hooks', *words, '--epochs', '1')
+    assert 'OnlineProbeHook' in capsys.readouterr().out
 
 
 def test_the_cost_of_surviving(words, capsys):

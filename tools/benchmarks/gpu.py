@@ -19,12 +19,13 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from benchmarks import rounds
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -57,21 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def timed(work: Callable[[], object], steps: int) -> list[float]:
     """Seconds of each of `steps` calls, after three that are not counted."""
-    spent = []
-    for _ in range(3 + steps):
-        synchronise()
-        start = time.perf_counter()
-        work()
-        synchronise()
-        spent.append(time.perf_counter() - start)
-    return spent[3:]
+    return [rounds.measured(work)[0] for _ in range(3 + steps)][3:]
 
 
 def rate(images: int, seconds: list[float]) -> float:
@@ -87,12 +76,34 @@ class Stopwatch(Hook):
         self.seconds: list[float] = []
 
     def before_train_epoch(self, runner) -> None:
-        synchronise()
+        rounds.synchronise()
         self.start = time.perf_counter()
 
     def after_train_epoch(self, runner) -> None:
-        synchronise()
+        rounds.synchronise()
         self.seconds.append(time.perf_counter() - self.start)
+
+
+class EnoughError(Exception):
+    """What was to be measured in a training has been measured."""
+
+
+class AtStart(Hook):
+    priority = 'LOWEST'
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work = work
+
+    def before_train(self, runner) -> None:
+        self.work()
+        raise EnoughError
+
+
+def at_start(runner: Runner, work: Callable[[], object]) -> None:
+    """Call `work` when the training is ready for its first step, and train no further."""
+    runner.register_hook(AtStart(work), priority='LOWEST')
+    with suppress(EnoughError):
+        runner.train()
 
 
 @contextmanager
@@ -146,25 +157,27 @@ def build(config: str, args: argparse.Namespace, epochs: int = 2) -> Runner:
     return Runner.from_cfg(cfg)
 
 
-def bare_loop(runner: Runner, inputs: list[Tensor], compiled: bool) -> Callable | None:
-    """A step in plain torch: the cosine of each prediction with each global view."""
-    model = runner.model
+def bare_loop(
+    model: nn.Module, *, amp: bool, compiled: bool = False, layout=torch.channels_last
+) -> Callable[[list[Tensor]], Tensor] | None:
+    """A step in plain torch: the cosine of each prediction with each global view.
+
+    It trains the modules of `model` and returns its loss. None for other methods.
+    """
     head = model.head
     predictor = getattr(getattr(head, 'pull', head), 'predictor', None)
     if predictor is None or hasattr(model, 'teacher'):
         return None
-    layout = torch.channels_last
     encoder = nn.Sequential(model.backbone, model.neck).to(memory_format=layout)
     encoder = torch.compile(encoder) if compiled else encoder
-    inputs = [x.contiguous(memory_format=layout) for x in inputs]
-    count = getattr(model.data_preprocessor, 'num_globals', len(inputs))
+    count = getattr(model.data_preprocessor, 'num_globals', 2)
     parameters = [*encoder.parameters(), *predictor.parameters()]
     optimizer = torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4)
-    device, amp = inputs[0].device.type, type(runner.optim_wrapper).__name__
 
-    def step() -> None:
+    def step(inputs: list[Tensor]) -> Tensor:
+        inputs = [x.contiguous(memory_format=layout) for x in inputs]
         optimizer.zero_grad()
-        with torch.autocast(device, torch.bfloat16, enabled=amp != 'OptimWrapper'):
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=amp):
             z = [encoder(x)[0] for x in inputs]
             p = [predictor([one])[0] for one in z]
         losses = [
@@ -172,8 +185,10 @@ def bare_loop(runner: Runner, inputs: list[Tensor], compiled: bool) -> Callable 
             for a, b in itertools.product(range(len(z)), range(count))
             if a != b
         ]
-        torch.stack(losses).mean().backward()
+        loss = torch.stack(losses).mean()
+        loss.backward()
         optimizer.step()
+        return loss.detach()
 
     return step
 
@@ -224,17 +239,15 @@ def measure(config: str, args: argparse.Namespace) -> dict[str, Any]:
                 'after_train_iter', batch_idx=index, data_batch=data, outputs=outputs
             )
     found['waits'] = {place: count / 2 for place, count in waits.items()}
-    synchronise()
-    start = time.perf_counter()
-    runner.val_loop.run()
-    synchronise()
+    evaluation, _ = rounds.measured(runner.val_loop.run)
     seen = sum(
         len(x.dataset)
         for x in (runner.val_loop.dataloader, runner.val_loop.bank_dataloader)
     )
-    found['evaluation'] = seen / (time.perf_counter() - start)
-    if bare := bare_loop(runner, batch['inputs'], args.compile):
-        found['bare'] = rate(n, timed(bare, args.steps))
+    found['evaluation'] = seen / evaluation
+    amp = type(wrapper).__name__ != 'OptimWrapper'
+    if bare := bare_loop(model, amp=amp, compiled=args.compile):
+        found['bare'] = rate(n, timed(lambda: bare(batch['inputs']), args.steps))
         found['of bare'] = found['end to end'] / found['bare']
     return found
 

@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from benchmarks import gpu
+from benchmarks import gpu, rounds
 from mmengine.hooks import Hook
 
 WATCHERS = ('FiniteHook', 'InterruptHook', 'BadSamplesHook', 'BoundedLogHook')
@@ -24,10 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gpu.add_arguments(parser)
     parser.add_argument('--blocks', type=int, default=60)
     parser.add_argument('--block', type=int, default=6, help='steps in a block')
-
-
-class EnoughError(Exception):
-    """There are enough blocks."""
 
 
 class Alternate(Hook):
@@ -55,12 +51,12 @@ class Alternate(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if runner.iter % self.block:
             return
-        gpu.synchronise()
+        rounds.synchronise()
         now = time.perf_counter()
         if runner.iter:
             self.times.append(now - self.start)
             if len(self.times) == self.blocks:
-                raise EnoughError
+                raise gpu.EnoughError
             self.on = not self.on
             (self.finite.before_train if self.on else self.finite.after_train)(runner)
         self.start = time.perf_counter()
@@ -71,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
         runner = gpu.build(config, args, epochs=1000)
         hook = Alternate(args.blocks, args.block)
         runner.register_hook(hook, priority='VERY_HIGH')
-        with contextlib.suppress(EnoughError):
+        with contextlib.suppress(gpu.EnoughError):
             runner.train()
         with_them, without = hook.times[2::2], hook.times[3::2]  # the first two warm up
         ratios = [a / b for a, b in zip(with_them, without, strict=False)]
