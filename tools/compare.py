@@ -356,8 +356,9 @@ def planned(
         ValueError: If a model refuses a batch, or the budget is too small.
     """
     configs = {source.name: prepared(source, words_of(source, args)) for source in sources}
-    for cfg in configs.values():
+    for name, cfg in configs.items():
         launch.use_scaled_lr(copy.deepcopy(cfg))  # says if it cannot be scaled
+        refuse_what_no_budget_counts(name, cfg)
     batches = {name: cfg.train_dataloader.batch_size for name, cfg in configs.items()}
     multiples = {name: multiple_of(cfg) for name, cfg in configs.items()}
     halves = {
@@ -393,6 +394,21 @@ def planned(
             rate=cfg.optim_wrapper.optimizer.lr * ratio, step_seconds=seconds[name]
         )
     return dict(minutes=args.budget, arms=arms)
+
+
+def refuse_what_no_budget_counts(name: str, cfg: Config) -> None:
+    """Raise ValueError if processes or batches of an arm would be left out of its cost."""
+    workers = cfg.train_dataloader.get('num_workers', 0)
+    if workers:
+        raise ValueError(
+            f'{name} has {workers} workers, and --budget counts the processor time of the '
+            'training alone; give --cfg-options train_dataloader.num_workers=0'
+        )
+    if cfg.optim_wrapper.get('accumulative_counts', 1) > 1:
+        raise ValueError(
+            f'{name} accumulates gradients, and --budget gives every arm as many batches; '
+            'take optim_wrapper.accumulative_counts out'
+        )
 
 
 def measured(
@@ -646,10 +662,12 @@ class Progress:
             self._learn(job.name)
             minutes = self.minutes.get(job.name)
             took = '' if minutes is None else f', {minutes:.1f} CPU minutes'
-            self.console.print(f'{job.name}: done{took}')
+            self.console.print(f'{job.name}: done{took}', markup=False)
             return
         self.failed += 1
-        self.console.print(f'{job.name}: {reason(outcome)}\nThe end of {job.log}:')
+        # a log may hold [brackets], which are no markup
+        end = f'{job.name}: {reason(outcome)}\nThe end of {job.log}:'
+        self.console.print(end, markup=False)
         for line in outcome.last:
             self.console.print(f'    {line}', markup=False)
 

@@ -37,7 +37,8 @@ class Mosaic(InMemoryImages):
 
     Raises:
         ValueError: If `content` or `jitter` is out of its range, if the images are not
-            square, or if there are too few classes, or images of a class, to choose from.
+            square or have no labels to choose by, or if there are too few classes, or
+            images of a class, to choose from.
     """
 
     def __init__(
@@ -56,6 +57,11 @@ class Mosaic(InMemoryImages):
             raise ValueError(
                 f'jitter={jitter}, but it must be pixels in [0, {side}), less than the '
                 'side of an image'
+            )
+        if content != 'copy' and int(source.labels.min()) < 0:
+            raise ValueError(
+                f'content={content!r} chooses images by their class, and the data set has '
+                "images without a label (-1); use a labelled split, or content='copy'"
             )
         seeds = torch.zeros(len(source), 3, dtype=torch.int64)
         seeds[:, 0], seeds[:, 2] = seed, torch.arange(len(source))

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mmlogo.evaluation.dense import fixed_crops
+from mmlogo.evaluation.dense import fixed_crops, fixed_seeds
 from mmlogo.evaluation.features import EvaluationBatch, Features, pooled
 from mmlogo.evaluation.metric import FeatureMetric
 from mmlogo.registry import METRICS
+from mmlogo.views.seeds import CHOICE_STREAM, uniform
 from mmlogo.views.spec import ViewSpec
 
 # What of a crop (N, 3, S, S) is compared, as (N, D).
@@ -73,12 +74,13 @@ class CalibrationMetric(FeatureMetric):
     - `slope`, how far the cosine falls from equal crops to crops that share nothing. A
       network that gives every crop of an image one vector has slope 0.
     - `at_zero`, the cosine of crops of an image that share nothing, by the fit.
-    - `other`, the mean cosine of crops of different images. What `at_zero` has above it is
-      the likeness of an image's parts that no shared pixel explains.
+    - `other`, the mean cosine of crops of different images, each paired with one that its
+      index chooses at random, so that the order of the data does not matter. What `at_zero`
+      has above it is the likeness of an image's parts that no shared pixel explains.
     - `r`, the correlation of cosine and overlap, in [-1, 1].
-    - `shuffled_slope`, the control: the slope if the second crop is of the next image. It
-      is what the sizes of the crops explain alone: larger crops overlap more, and are more
-      like any other crop.
+    - `shuffled_slope`, the control: the slope if the second crop is of that other image. It
+      is what the size of the first crop explains alone: larger crops overlap more, and are
+      more like any other crop.
 
     The metric needs neither labels nor a bank. LoGo (arXiv 2203.17205) pushes local crops
     apart, so it predicts a larger slope and a lower `at_zero` than its baseline has.
@@ -126,7 +128,7 @@ class CalibrationMetric(FeatureMetric):
                 'slope needs them; give 3 images or more, and a wider range of `scale`'
             )
         cosine = (one * other).sum(dim=1).double()
-        apart = (one * other.roll(-1, dims=0)).sum(dim=1).double()
+        apart = (one * other[another(query.index)]).sum(dim=1).double()
         slope, at_zero = least_squares(overlap, cosine)
         return dict(
             slope=slope,
@@ -135,6 +137,18 @@ class CalibrationMetric(FeatureMetric):
             r=torch.corrcoef(torch.stack((overlap, cosine)))[0, 1].nan_to_num().item(),
             shuffled_slope=least_squares(overlap, apart)[0],
         )
+
+
+def another(index: Int64[Tensor, ' N']) -> Int64[Tensor, ' N']:
+    """Return for each sample the place of another one, N >= 2.
+
+    The samples' indices alone decide it, and no two samples have the same.
+    """
+    drawn = uniform(fixed_seeds(index.cpu()), [CHOICE_STREAM], [0])[0, 0, :, 0]
+    order = drawn.argsort().to(index.device)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(-1)
+    return partner
 
 
 def least_squares(x: Float[Tensor, ' N'], y: Float[Tensor, ' N']) -> tuple[float, float]:

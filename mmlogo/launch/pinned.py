@@ -159,12 +159,16 @@ def _end(processes: Sequence[subprocess.Popen]) -> None:
 
 @contextmanager
 def _interrupting():
-    """Context manager. Let SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does."""
+    """Context manager. Let SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
+
+    A signal that is ignored stays so: `nohup` ignores SIGHUP.
+    """
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    former = {number: signal.signal(number, interrupt) for number in _ENDS}
+    heard = [n for n in _ENDS if signal.getsignal(n) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:

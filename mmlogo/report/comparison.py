@@ -29,6 +29,9 @@ _SAME_IN_ARM = (
     'train_cfg',
     'train_dataloader',
     'auto_scale_lr',
+    'custom_hooks',
+    'load_from',
+    'val_evaluator',
 )
 # What all runs must share, so that their numbers are of one protocol.
 _SAME = ('val_dataloader.dataset', 'bank_dataloader.dataset')

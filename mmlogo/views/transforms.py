@@ -78,12 +78,12 @@ def reason(error: Exception) -> str:
 
 
 def resized(image: np.ndarray, box: Sequence[int], size: int) -> Tensor:
-    """Return a crop of an image (H, W, 3) uint8 as (3, size, size), antialiased.
+    """Return a crop of an image (H, W, 3) as (3, size, size), antialiased.
 
     It is torchvision's `resized_crop`, without its copies of the crop and the result.
 
     Args:
-        image: The image.
+        image: The image, uint8 or float32. The result has its type.
         box: Top, left, height and width of the crop, pixels.
         size: Side of the result, pixels.
     """
@@ -92,7 +92,7 @@ def resized(image: np.ndarray, box: Sequence[int], size: int) -> Tensor:
     pixels = F.interpolate(
         cropped.permute(0, 3, 1, 2), (size, size), mode='bilinear', antialias=True
     )
-    planes = np.empty((3, size, size), np.uint8)
+    planes = np.empty((3, size, size), image.dtype)
     # Torch keeps the channels last. Samples of a batch are copied faster with them first.
     cv2.split(np.ascontiguousarray(pixels[0].permute(1, 2, 0)), tuple(planes))
     return torch.from_numpy(planes)

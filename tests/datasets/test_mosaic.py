@@ -140,6 +140,22 @@ def test_bad_arguments(content, options, text):
         mosaic(content, **options)
 
 
+def test_images_without_a_label_have_no_class_to_choose_by():
+    @DATASETS.register_module(force=True)
+    class Unlabelled(Flat):
+        def __init__(self):
+            super().__init__()
+            self.labels[3] = -1
+
+    nobody = dict(type='Unlabelled')
+    for content in ('hetero', 'homo'):
+        with pytest.raises(
+            ValueError, match=r'images without a label \(-1\); use a labelled'
+        ):
+            mosaic(content, dataset=nobody)
+    assert len(mosaic('copy', dataset=nobody)) == 30
+
+
 def test_of_the_photographs_that_need_no_download():
     tiles = dict(type='PhotoTiles', split='train', limit=8)
     data = mosaic('homo', dataset=tiles)

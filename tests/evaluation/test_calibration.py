@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlogo.evaluation import CalibrationMetric, Features, extract
-from mmlogo.evaluation.calibration import box_overlap
+from mmlogo.evaluation.calibration import another, box_overlap
 from mmlogo.evaluation.features import EMPTY
 
 
@@ -78,6 +78,31 @@ def test_agrees_with_numpy():
     assert got['calibration/slope'] == pytest.approx(slope, rel=1e-4)
     assert got['calibration/at_zero'] == pytest.approx(at_zero, rel=1e-4)
     assert got['calibration/r'] == pytest.approx(np.corrcoef(s, cosine)[0, 1], rel=1e-4)
+
+
+def test_crops_of_others_are_in_no_order(photo_images):
+    """By a loop; and images that are sorted by class are not paired with their like."""
+    index = torch.arange(200)
+    partner = another(index)
+    assert sorted(partner.tolist()) == index.tolist()
+    assert (partner != index).all()
+    same = (partner // 20 == index // 20).double().mean()
+    assert same < 0.25  # 0.1 is expected of ten sorted classes; their neighbours have 0.95
+    overlap = torch.rand(40)
+    features = made_up(overlap, 0.2 + 0.5 * overlap)
+    x = features.feature + torch.rand(40, 1, 1)  # no right angles any more
+    features = features._replace(feature=x)
+    got = CalibrationMetric().score(EMPTY, features)
+    one, other = (x[:, side].numpy().astype(np.float64) for side in (0, 1))
+    apart = [
+        (one[n] @ other[m]) / np.linalg.norm(one[n]) / np.linalg.norm(other[m])
+        for n, m in enumerate(another(features.index).tolist())
+    ]
+    s = box_overlap(features.label[:, 0], features.label[:, 1]).numpy()
+    assert got['calibration/other'] == pytest.approx(np.mean(apart), rel=1e-4)
+    slope = np.polyfit(s, apart, 1)[0]
+    assert got['calibration/shuffled_slope'] == pytest.approx(slope, rel=1e-3, abs=1e-5)
+    assert abs(slope) > 1e-3
 
 
 def test_of_photographs(photo_images):

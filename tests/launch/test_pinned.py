@@ -100,3 +100,15 @@ def until(true, seconds: float = 30.0) -> None:
 def test_cores_that_cannot_be_used_are_refused(cores):
     with pytest.raises(ValueError, match='give different ones of those that this process'):
         check_cores(cores)
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    """So `nohup tools/compare.py ... &` lives on when its terminal is closed."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        hang_up = f'import os, signal; os.kill({os.getpid()}, signal.SIGHUP)'
+        outcome = run_pinned([job(tmp_path, 'one', hang_up)], usable_cores()[:1])
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
+    assert outcome['one'].code == 0

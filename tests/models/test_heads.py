@@ -294,6 +294,11 @@ class TestLoGoHead:
         assert z[0].grad is None
         assert z[2].grad.abs().sum() > 0
 
+    def test_one_local_has_no_other_to_be_pulled_to(self, z, seeds):
+        head = build(affinity=None, pull_locals=True)
+        out = head.loss(z[:2], z[2:3], [v.detach() for v in z[:2]], seeds(N))
+        assert set(out) == {'loss_gg', 'loss_lg'}
+
     def test_locals_are_not_pulled_together_and_pushed_apart(self):
         with pytest.raises(
             ValueError, match=r'pulls locals together and the affinity pushes'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, ended, scalars, started, tool, write_config, write_run
+from mmengine.config import Config
 
 import mmlogo.launch.pinned
 from mmlogo.launch import holder_of
-from mmlogo.launch.pinned import Outcome
+from mmlogo.launch.pinned import Job, Outcome
 from mmlogo.launch.work_dir import _LOCK
 
 K5 = ('--metric', 'knn/top1_k5')
@@ -277,3 +279,36 @@ def test_a_work_dir_in_use_has_a_holder(tmp_path):
         assert holder_of(tmp_path) == 'process 7 on a host'
         process.send_signal(signal.SIGTERM)
     assert holder_of(tmp_path) is None
+
+
+def load_compare():
+    spec = importlib.util.spec_from_file_location('compare', ROOT / 'tools' / 'compare.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_brackets_in_a_log_are_no_markup(tmp_path, capsys):
+    """rich would raise at `[/data]`, which ends all other trainings, and drop `[model]`."""
+    compare = load_compare()
+    progress = compare.Progress({}, {}, ['a'], None, compare.Console(width=80))
+    last = ['in [model]', 'no data in [/data]']
+    progress.ended(Job('a', [], tmp_path / 'log'), Outcome(1, last))
+    printed = capsys.readouterr().out
+    assert printed.count('no data in [/data]') == 2
+    assert 'in [model]' in printed
+
+
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [
+        (dict(train_dataloader=dict(num_workers=2)), 'a has 2 workers, and --budget'),
+        (dict(optim_wrapper=dict(accumulative_counts=2)), 'a accumulates gradients'),
+    ],
+)
+def test_a_budget_refuses_what_it_does_not_count(options, text):
+    plain = dict(train_dataloader=dict(num_workers=0), optim_wrapper=dict())
+    compare = load_compare()
+    compare.refuse_what_no_budget_counts('a', Config(plain))
+    with pytest.raises(ValueError, match=text):
+        compare.refuse_what_no_budget_counts('a', Config(plain | options))

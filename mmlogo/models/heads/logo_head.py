@@ -148,7 +148,7 @@ class LoGoHead(BaseModule):
         losses = dict(loss_gg=torch.stack(gg).sum() / over_gg)
         if lg:
             losses['loss_lg'] = torch.stack(lg).sum() / over_lg
-        if local_targets:
+        if len(local_targets) > 1:
             ll = [
                 pulled
                 for i, q in enumerate(q_local)

@@ -122,12 +122,12 @@ class VICRegPull(BaseModule):
     """Variance, invariance and covariance: VICReg, arXiv 2105.04906, equation 6.
 
     A view's part of the loss is lambda s(z, sg(z')) + mu v(z) + nu c(z). Summed over both
-    orders of two views, its gradient is that of the paper's loss, whose s lets the gradient
-    flow to both sides at once. Its value has s twice.
+    orders of two views, its gradient is that of equation 6, whose s lets the gradient flow
+    to both sides at once. Its value has s twice.
 
-    s is the mean squared difference over batch *and* components, as in the authors' code,
-    to which the weight of 25 belongs. (The paper's equation 5 sums over components.)
-    Variance and covariance are of the whole batch of all processes.
+    s is the mean squared difference over batch *and* components, as in the authors' code;
+    the paper's equation 5 sums over components. v and c are those of the paper; the code
+    halves v. Variance and covariance are of the whole batch of all processes.
 
     Args:
         invariance: lambda, the weight of s. Default: 25.
