@@ -40,7 +40,7 @@ class PoisonHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         self.now = self.now or runner.iter + 1 == self.at
         if self.now and self.place == 'weight':
-            self.parameter.data.view(-1)[0] = self.value
+            self.parameter.data[0, 0, 0, 0] = self.value
         PoisonHook.before = {k: p.clone() for k, p in runner.model.named_parameters()}
 
     def images(self, module, args, output):

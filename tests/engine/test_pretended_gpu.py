@@ -80,13 +80,14 @@ def as_on_a_gpu(source, look, spec, normalisation):
 def test_the_losses_are_those_of_the_cpu(tmp_path, tiny_tree, monkeypatch):
     """What is pretended is the device, not the training."""
     base = 'simsiam_logo_r18_cifar10'
-    # what a GPU has and a CPU has not, and what rounds otherwise
-    words = ('default_hooks.memory_format=None', 'optim_wrapper.optimizer.fused=False')
+    # what rounds otherwise
+    plain = 'default_hooks.memory_format=None'
+    words = (plain, 'optim_wrapper.optimizer.fused=False')
     train(base, tmp_path, tiny_tree, monkeypatch, '--cfg-options', *words)
     monkeypatch.undo()
     monkeypatch.setattr(preprocessor, 'make_view', as_on_a_gpu)
     there = ('--data-root', tiny_tree, '--work-dir', tmp_path / 'cpu')
-    tool('train', tmp_path / 'one.py', *there)
+    tool('train', tmp_path / 'one.py', *there, '--cfg-options', plain)
     on_gpu, on_cpu = (
         [row['loss'] for row in scalars(tmp_path / name) if 'loss' in row]
         for name in ('w', 'cpu')

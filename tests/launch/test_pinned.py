@@ -48,7 +48,8 @@ def test_no_core_has_two_jobs(tmp_path):
 
 
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have ignored it
 from pathlib import Path
 from mmlogo.launch.pinned import Job, run_pinned
 folder = Path(sys.argv[1])

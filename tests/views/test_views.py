@@ -616,7 +616,7 @@ def test_a_workers_crop_is_resized_crop(size) -> None:
         assert torch.equal(got, expected)
         floats = resized(image.astype(np.float32), box, size)  # LoadImage(to_float32=True)
         assert floats.dtype == torch.float32
-        assert (floats - expected).abs().max() < 1  # bytes are rounded
+        assert (floats - expected).abs().max() < 2  # bytes are rounded twice
 
 
 def test_load_image_makes_gray_files_rgb(tmp_path) -> None:
