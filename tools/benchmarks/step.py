@@ -50,6 +50,8 @@ def parts(runner: Runner, batch: dict) -> dict[str, Callable[[], object]]:
     embedded = [one.clone().requires_grad_() for one in z]
     constant = [one.clone() for one in z[:count]]
     optimizer = runner.optim_wrapper.optimizer
+    for group in optimizer.param_groups:
+        group['lr'] = 0.0  # the gradients of `network` are random and would lead to NaN
 
     def network() -> None:
         with precision(model):
