@@ -30,7 +30,6 @@ _SAME_IN_ARM = (
     'train_dataloader',
     'auto_scale_lr',
     'custom_hooks',
-    'load_from',
     'val_evaluator',
 )
 # What all runs must share, so that their numbers are of one protocol.
